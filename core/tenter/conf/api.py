@@ -1,0 +1,14 @@
+"""Section api: the HTTP endpoint."""
+
+from oslo_config import cfg
+
+OPTS = [
+    cfg.StrOpt("listen", default="127.0.0.1", help="Address to listen on."),
+    cfg.PortOpt("port", default=8774, help="Port to listen on."),
+    cfg.IntOpt("threads", default=12, min=1, help="Threads that answer requests, in each worker process."),
+    cfg.StrOpt("public_url", help="Base URL that clients see, if it differs from the one they ask (proxy)."),
+    cfg.IntOpt("max_limit", default=1000, min=1, help="Most items in one page of a list."),
+    cfg.IntOpt("max_body_bytes", default=1 << 20, min=1024,
+               help="Largest JSON body in bytes; image uploads are not limited by it."),
+    cfg.IntOpt("max_instances_per_request", default=1000, min=1, help="Largest min_count/max_count of one create."),
+]  # fmt: skip

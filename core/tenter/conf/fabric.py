@@ -1,0 +1,29 @@
+"""Section DEFAULT: which state, which drivers."""
+
+import os
+import socket
+from pathlib import Path
+
+from oslo_config import cfg
+
+
+def default_state_dir() -> str:
+    """Return where ``tenter up`` keeps its state: /var/lib/tenter for root, else below XDG_STATE_HOME."""
+    if os.geteuid() == 0:
+        return "/var/lib/tenter"
+    base = os.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
+    return str(Path(base) / "tenter")
+
+
+OPTS = [
+    cfg.StrOpt("state_dir", default=default_state_dir(), sample_default="/var/lib/tenter",
+               help="Directory that holds all state: databases, images, disks, credentials."),
+    cfg.StrOpt("host", default=socket.gethostname(), sample_default="this machine's name",
+               help="Name of this host as the API shows it."),
+    cfg.StrOpt("virt_driver", default="libvirt", help="Name of the virt driver (entry point group tenter.virt)."),
+    cfg.StrOpt("network_driver", default="local",
+               help="Name of the network driver (entry point group tenter.network)."),
+    cfg.StrOpt("image_driver", default="local", help="Name of the image driver (entry point group tenter.image)."),
+    cfg.StrOpt("identity_driver", default="local",
+               help="Name of the identity driver (entry point group tenter.identity)."),
+]  # fmt: skip

@@ -1,0 +1,122 @@
+"""How plugins are found, version-checked, constructed and reported on. The only module that knows stevedore."""
+
+from __future__ import annotations
+
+import difflib
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TypeVar
+
+from oslo_config import cfg
+from stevedore import driver as stevedore_driver
+from stevedore import exception as stevedore_exception
+from stevedore import extension as stevedore_extension
+
+from tenter import errors
+from tenter.contracts.base import Plugin, PluginSetup
+
+LOG = logging.getLogger(__name__)
+
+GROUPS = {
+    "virt": "tenter.virt",
+    "network": "tenter.network",
+    "image": "tenter.image",
+    "identity": "tenter.identity",
+    "filter": "tenter.scheduler.filters",
+    "weigher": "tenter.scheduler.weighers",
+}
+P = TypeVar("P", bound=Plugin)
+
+
+def _version(contract: str) -> tuple[str, int, int]:
+    kind, _, number = contract.partition(" ")
+    major, _, minor = number.partition(".")
+    return kind, int(major), int(minor)
+
+
+def compatible(written_for: str, ours: str) -> bool:
+    """Return whether a plugin written for one contract version runs with ours: same major, not a newer minor."""
+    try:
+        kind, major, minor = _version(written_for)
+    except ValueError:
+        return False
+    our_kind, our_major, our_minor = _version(ours)
+    return kind == our_kind and major == our_major and minor <= our_minor
+
+
+def names(kind: str) -> list[str]:
+    """Return the names of the installed plugins of one kind, without importing them."""
+    manager = stevedore_extension.ExtensionManager
+    return sorted({ep.name for ep in manager(GROUPS[kind], invoke_on_load=False).list_entry_points()})
+
+
+def load_class(kind: str, name: str, base: type[P]) -> type[P]:
+    """Return the class of the plugin ``name``.
+
+    Raises PluginBroken with a sentence that says what to do: unknown name, import error, wrong class or version.
+    """
+    try:
+        manager = stevedore_driver.DriverManager(
+            GROUPS[kind], name, invoke_on_load=False, on_load_failure_callback=_raise_load_failure
+        )
+    except stevedore_exception.NoMatches as exc:
+        known = names(kind)
+        near = difflib.get_close_matches(name, known, 1)
+        hint = f" Did you mean {near[0]!r}?" if near else f" Installed: {', '.join(known) or 'none'}."
+        raise errors.PluginBroken(f"No {kind} plugin is called {name!r}.{hint}") from exc
+    except stevedore_exception.MultipleMatches as exc:
+        raise errors.PluginBroken(f"More than one {kind} plugin is called {name!r}; remove one: {exc}") from exc
+    cls = manager.driver
+    if not (isinstance(cls, type) and issubclass(cls, base)):
+        raise errors.PluginBroken(f"The {kind} plugin {name!r} is {cls!r}, which is no {base.__name__}.")
+    if not compatible(cls.contract, base.contract):
+        raise errors.PluginBroken(
+            f"The {kind} plugin {name!r} was written for {cls.contract!r}, this is {base.contract!r}; "
+            "install a release of it that fits."
+        )
+    return cls
+
+
+def _raise_load_failure(manager: object, entry_point: object, exc: Exception) -> None:
+    dist = getattr(getattr(entry_point, "dist", None), "name", "?")
+    name = getattr(entry_point, "name", "?")
+    raise errors.PluginBroken(
+        f"The plugin {name!r} of distribution {dist!r} cannot be imported: {exc}. "
+        f"Install what it needs (pip install 'tenter[{name}]' for a shipped one) or choose another."
+    ) from exc
+
+
+def load(kind: str, name: str, base: type[P], conf: cfg.ConfigOpts, state_dir: Path, host: str = "localhost") -> P:
+    """Construct the plugin ``name`` with its options registered and a state directory of its own.
+
+    Raises PluginBroken.
+    """
+    cls = load_class(kind, name, base)
+    if cls.section and cls.options:
+        conf.register_opts(list(cls.options), group=cls.section)
+    own = state_dir / kind / name
+    own.mkdir(parents=True, exist_ok=True)
+    try:
+        return cls(PluginSetup(conf=conf, state_dir=own, host=host))
+    except errors.TenterError:
+        raise
+    except Exception as exc:
+        LOG.debug("Constructor of %s plugin %s failed", kind, name, exc_info=True)
+        raise errors.PluginBroken(f"The {kind} plugin {name!r} cannot start: {exc}") from exc
+
+
+def load_all(
+    kind: str, wanted: Sequence[str], base: type[P], conf: cfg.ConfigOpts, state_dir: Path
+) -> list[tuple[str, P]]:
+    """Construct an ordered set of extensions; one that is broken is left out with an error in the log."""
+    found: list[tuple[str, P]] = []
+    for name in wanted:
+        try:
+            cls = load_class(kind, name, base)
+            if cls.section and cls.options:
+                conf.register_opts(list(cls.options), group=cls.section)
+            found.append((name, cls(PluginSetup(conf=conf, state_dir=state_dir))))
+        except Exception as exc:
+            LOG.error("The %s %s is left out: %s", kind, name, exc)
+    return found
