@@ -36,8 +36,17 @@ class FixedIP:
 class VIF:
     """One network interface of a guest, allocated. ``type`` says how it is plugged.
 
-    Types: ``bridge`` (``details["bridge"]``, tap name in ``devname``), ``user`` (user-mode networking of the
-    hypervisor), ``ovs``, ``other``. ``mtu`` in bytes. ``id`` is the port's UUID.
+    ``mtu`` in bytes. ``id`` is the port's UUID. Types:
+
+    ``bridge``: a tap called ``devname`` on the bridge ``details["bridge"]`` in the host's network namespace.
+
+    ``user``: user-mode networking of the hypervisor, a private network for this one interface. Its address range is
+    ``details["cidr"]`` (prefix 4 to 27, also the CIDR of the VIF's subnet): configure the hypervisor with exactly this
+    network address and prefix (libvirt: ``<ip family='ipv4' address='NETADDR' prefix='PREFIX'/>``). QEMU then gives
+    the guest by DHCP the 15th address of it, which is ``details["host"]`` and the VIF's fixed address; the 2nd is the
+    gateway (``details["gateway"]``), the 3rd the name server (``details["dns"]``).
+
+    ``ovs``: a port of Open vSwitch. ``other``: wired by nobody (``HostNetwork.mode`` is ``none``).
     """
 
     id: str
@@ -90,7 +99,8 @@ class NetworkInfo(Sequence[VIF]):
 class HostNetwork:
     """How guests on this host are wired. ``namespace`` is a named network namespace, None for the host's own.
 
-    ``mode`` is ``bridge`` or ``user``.
+    ``mode`` is ``bridge`` (taps on bridges inside the namespace), ``user`` (the hypervisor's user-mode networking, no
+    root needed) or ``none`` (addresses are allocated and shown, nothing is wired; for drivers without real guests).
     """
 
     mode: str
