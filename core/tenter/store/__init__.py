@@ -1,0 +1,1 @@
+"""Where state is kept: an API database, and a database for each cell."""

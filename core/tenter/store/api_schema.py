@@ -1,0 +1,76 @@
+"""Tables of the API database: what belongs to no cell."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+from tenter.store.columns import Json, operations_table, time_column, uuid_column
+
+metadata = sa.MetaData()
+
+cells = sa.Table(
+    "cells",
+    metadata,
+    uuid_column("uuid", primary_key=True),
+    sa.Column("name", sa.String(255), nullable=False, unique=True),
+    sa.Column("database_url", sa.Text, nullable=True),
+    sa.Column("disabled", sa.Boolean, nullable=False, default=False),
+    time_column("created_at", nullable=False),
+)
+
+places = sa.Table(
+    # Where an instance is: one row that changes only by compare-and-swap. While state is "unscheduled" or "failed" the
+    # instance belongs to no cell and ``record`` is all there is of it.
+    "places",
+    metadata,
+    uuid_column("instance_uuid", primary_key=True),
+    sa.Column("project_id", sa.String(64), nullable=False),
+    sa.Column("user_id", sa.String(64), nullable=False),
+    sa.Column("state", sa.String(16), nullable=False),
+    uuid_column("cell_uuid", nullable=True),
+    time_column("created_at", nullable=False),
+    sa.Column("record", Json, nullable=True),
+    sa.Index("places_state", "state", "project_id", "created_at"),
+)
+
+flavors = sa.Table(
+    "flavors",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("flavorid", sa.String(255), nullable=False, unique=True),
+    sa.Column("name", sa.String(255), nullable=False, unique=True),
+    sa.Column("vcpus", sa.Integer, nullable=False),
+    sa.Column("memory_mb", sa.Integer, nullable=False),
+    sa.Column("root_gb", sa.Integer, nullable=False),
+    sa.Column("ephemeral_gb", sa.Integer, nullable=False, default=0),
+    sa.Column("swap", sa.Integer, nullable=False, default=0),
+    sa.Column("rxtx_factor", sa.Double, nullable=False, default=1.0),
+    sa.Column("is_public", sa.Boolean, nullable=False, default=True),
+    sa.Column("disabled", sa.Boolean, nullable=False, default=False),
+    sa.Column("description", sa.Text, nullable=True),
+    sa.Column("extra_specs", Json, nullable=False),
+    time_column("created_at", nullable=False),
+    time_column("updated_at", nullable=True),
+)
+
+flavor_projects = sa.Table(
+    "flavor_projects",
+    metadata,
+    sa.Column("flavor_id", sa.ForeignKey("flavors.id", ondelete="CASCADE"), primary_key=True),
+    sa.Column("project_id", sa.String(64), primary_key=True),
+)
+
+keypairs = sa.Table(
+    "keypairs",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("user_id", sa.String(64), nullable=False),
+    sa.Column("name", sa.String(255), nullable=False),
+    sa.Column("type", sa.String(16), nullable=False),
+    sa.Column("public_key", sa.Text, nullable=False),
+    sa.Column("fingerprint", sa.String(255), nullable=False),
+    time_column("created_at", nullable=False),
+    sa.UniqueConstraint("user_id", "name"),
+)
+
+operations = operations_table(metadata)

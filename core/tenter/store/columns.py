@@ -1,0 +1,83 @@
+"""Column types and tables that both databases share."""
+
+from __future__ import annotations
+
+import datetime
+from typing import Any
+
+import orjson
+import sqlalchemy as sa
+from sqlalchemy.types import TypeDecorator
+
+
+class Json(TypeDecorator[Any]):
+    """JSON in a text column, the same on every database; read and written with orjson."""
+
+    impl = sa.Text
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: sa.Dialect) -> sa.types.TypeEngine[Any]:
+        if dialect.name in ("mysql", "mariadb"):
+            from sqlalchemy.dialects.mysql import LONGTEXT
+
+            return dialect.type_descriptor(LONGTEXT())
+        return dialect.type_descriptor(sa.Text())
+
+    def process_bind_param(self, value: Any, dialect: sa.Dialect) -> str | None:
+        return None if value is None else orjson.dumps(value).decode()
+
+    def process_result_value(self, value: str | None, dialect: sa.Dialect) -> Any:
+        return None if value is None else orjson.loads(value)
+
+
+def uuid_column(name: str, **kwargs: Any) -> sa.Column[str]:
+    """Return a column for a UUID in its 36-character text form."""
+    return sa.Column(name, sa.String(36), **kwargs)
+
+
+def time_column(name: str, **kwargs: Any) -> sa.Column[float]:
+    """Return a column for a time as seconds since the epoch, UTC, with microseconds."""
+    return sa.Column(name, sa.Double, **kwargs)
+
+
+def iso(seconds: float | None) -> str | None:
+    """Return a time as the Compute API shows it: ``2026-01-31T12:00:00Z``."""
+    if seconds is None:
+        return None
+    return datetime.datetime.fromtimestamp(seconds, datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def operations_table(metadata: sa.MetaData) -> sa.Table:
+    """Return the table of operations; it stands in the API database (until a build has found its cell) and in every
+    cell database."""
+    return sa.Table(
+        "operations",
+        metadata,
+        uuid_column("uuid", primary_key=True),
+        sa.Column("seq", sa.BigInteger, nullable=False),
+        sa.Column("kind", sa.String(32), nullable=False),
+        uuid_column("instance_uuid", nullable=False),
+        sa.Column("project_id", sa.String(64), nullable=False),
+        sa.Column("user_id", sa.String(64), nullable=False),
+        sa.Column("request_id", sa.String(64), nullable=False),
+        sa.Column("state", sa.String(16), nullable=False),
+        sa.Column("step", sa.String(32), nullable=False),
+        sa.Column("role", sa.String(16), nullable=False),
+        sa.Column("host", sa.String(255), nullable=True),
+        sa.Column("attempt", sa.Integer, nullable=False, default=0),
+        sa.Column("step_attempt", sa.Integer, nullable=False, default=0),
+        sa.Column("owner", sa.String(128), nullable=True),
+        time_column("lease_until", nullable=True),
+        time_column("deadline", nullable=False),
+        sa.Column("cancel", sa.Boolean, nullable=False, default=False),
+        sa.Column("args", Json, nullable=False),
+        sa.Column("data", Json, nullable=False),
+        sa.Column("events", Json, nullable=False),
+        sa.Column("error", Json, nullable=True),
+        time_column("created_at", nullable=False),
+        time_column("updated_at", nullable=False),
+        time_column("ended_at", nullable=True),
+        sa.Index("operations_todo", "state", "role", "host"),
+        sa.Index("operations_instance", "instance_uuid", "created_at"),
+        sa.Index("operations_ended", "ended_at"),
+    )

@@ -1,0 +1,105 @@
+"""A database and its transactions, on oslo.db's engines. Only ``_sqlite_engine`` is particular to SQLite."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from oslo_db import exception as db_exception
+from oslo_db.sqlalchemy import engines, exc_filters
+
+from tenter import errors
+
+LOG = logging.getLogger(__name__)
+
+
+def now() -> float:
+    """Return the time that is written into rows: seconds since the epoch."""
+    return time.time()
+
+
+class Database:
+    """One database: ``read()`` and ``write()`` give a connection inside a transaction.
+
+    On SQLite writers of one process queue at a lock (SQLite's own busy handler sleeps in steps and is unfair), and a
+    writer begins with BEGIN IMMEDIATE, so that it never fails half-way for lack of the write lock.
+    """
+
+    def __init__(self, url: str, pool_size: int = 32) -> None:
+        self.url = sa.make_url(url)
+        self.sqlite = self.url.get_backend_name() == "sqlite"
+        self._lock = threading.Lock()
+        self.engine: sa.Engine = (
+            _sqlite_engine(self.url, pool_size)
+            if self.sqlite
+            else engines.create_engine(
+                url, max_pool_size=pool_size, max_overflow=pool_size, max_retries=3, retry_interval=1
+            )
+        )
+
+    @contextlib.contextmanager
+    def read(self) -> Iterator[sa.Connection]:
+        """Yield a connection that sees one consistent state. Raises Unavailable if the database is away."""
+        with _translated(), self.engine.connect() as connection:
+            yield connection
+
+    @contextlib.contextmanager
+    def write(self) -> Iterator[sa.Connection]:
+        """Yield a connection whose changes are committed together at the end, or not at all.
+
+        Raises Unavailable if the database is away, ResourceExhausted if its disk is full.
+        """
+        guard = self._lock if self.sqlite else contextlib.nullcontext()
+        with _translated(), self.engine.connect() as connection, guard:
+            connection = connection.execution_options(tenter_write=True)
+            with connection.begin():
+                yield connection
+
+    def close(self) -> None:
+        """Close all connections."""
+        self.engine.dispose()
+
+
+def _sqlite_engine(url: sa.URL, pool_size: int) -> sa.Engine:
+    # oslo.db would open the file anew for every transaction and begin each without the write lock.
+    engine = sa.create_engine(url, poolclass=sa.QueuePool, pool_size=pool_size, max_overflow=-1)
+    exc_filters.register_engine(engine)
+
+    @sa.event.listens_for(engine, "connect")
+    def connect(connection: Any, record: object) -> None:
+        connection.isolation_level = None
+        cursor = connection.cursor()
+        for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "busy_timeout=30000", "cache_size=-4000"):
+            cursor.execute("PRAGMA " + pragma)
+        cursor.execute("PRAGMA foreign_keys=ON")
+        cursor.close()
+
+    @sa.event.listens_for(engine, "begin")
+    def begin(connection: sa.Connection) -> None:
+        writing = connection.get_execution_options().get("tenter_write")
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
+
+    return engine
+
+
+@contextlib.contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except db_exception.DBConnectionError as exc:
+        raise errors.Unavailable("The database cannot be reached.") from exc
+    except db_exception.DBError as exc:
+        if "disk is full" in str(exc):
+            raise errors.ResourceExhausted("The disk that holds the database is full.") from exc
+        raise
+
+
+def sqlite_url(path: Path) -> str:
+    """Return the SQLAlchemy URL of a SQLite file."""
+    return f"sqlite:///{path}"
