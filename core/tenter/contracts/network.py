@@ -5,7 +5,7 @@ from __future__ import annotations
 import abc
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, overload
+from typing import Any, Literal, overload
 
 from tenter.contracts.base import Capability, Plugin
 
@@ -180,3 +180,186 @@ class NetworkDriver(Plugin, abc.ABC):
     @abc.abstractmethod
     def unplug(self, instance_uuid: str, vif: VIF) -> None:
         """Undo ``plug`` on this host; the device is gone on return."""
+
+
+@dataclass(frozen=True)
+class NetworkScope:
+    """Who asks through the Network API. An admin sees and changes every project's things."""
+
+    project_id: str
+    is_admin: bool = False
+
+
+@dataclass(frozen=True)
+class NetworkRecord:
+    """A network as the Network API shows it. Times are ISO 8601 in UTC, ``2026-01-31T12:00:00Z``."""
+
+    id: str
+    project_id: str
+    name: str
+    description: str
+    shared: bool
+    is_default: bool
+    admin_state_up: bool
+    mtu: int
+    created_at: str
+    updated_at: str
+    subnet_ids: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class SubnetRecord:
+    """A subnet as the Network API shows it. Addresses from ``first`` to ``last`` are given out."""
+
+    id: str
+    network_id: str
+    project_id: str
+    name: str
+    description: str
+    cidr: str
+    gateway: str | None
+    dns: tuple[str, ...]
+    dhcp: bool
+    first: str
+    last: str
+    created_at: str
+    updated_at: str
+    version: int = 4
+
+
+@dataclass(frozen=True)
+class PortAddress:
+    """An address of a port. Asked for: either part may be None (any address; the subnet that holds the address)."""
+
+    subnet_id: str | None = None
+    address: str | None = None
+
+
+@dataclass(frozen=True)
+class PortRecord:
+    """A port as the Network API shows it. ``device_id`` is the instance that it is bound to, or empty."""
+
+    id: str
+    network_id: str
+    project_id: str
+    name: str
+    description: str
+    mac: str
+    admin_state_up: bool
+    device_id: str
+    device_owner: str
+    host: str
+    vif_type: str
+    created_at: str
+    updated_at: str
+    fixed_ips: tuple[PortAddress, ...] = ()
+
+
+@dataclass(frozen=True)
+class SecurityGroupRecord:
+    """A security group as the Network API shows it. Rules are not part of this contract's version."""
+
+    id: str
+    project_id: str
+    name: str
+    description: str
+
+
+@dataclass(frozen=True)
+class CreateNetwork:
+    """``mtu`` in bytes; None: the driver's own."""
+
+    project_id: str
+    name: str = ""
+    description: str = ""
+    shared: bool = False
+    admin_state_up: bool = True
+    mtu: int | None = None
+
+
+@dataclass(frozen=True)
+class CreateSubnet:
+    """``gateway``: an address, None for no gateway, ``"auto"`` for the first address. ``pool``: first and last address
+    to give out, None for all but the gateway."""
+
+    network_id: str
+    project_id: str
+    cidr: str
+    name: str = ""
+    description: str = ""
+    gateway: str | None = "auto"
+    dns: tuple[str, ...] = ()
+    dhcp: bool = True
+    pool: tuple[str, str] | None = None
+
+
+@dataclass(frozen=True)
+class CreatePort:
+    """``fixed_ips`` empty: one address, any. ``mac`` None: one is made up."""
+
+    network_id: str
+    project_id: str
+    name: str = ""
+    description: str = ""
+    mac: str | None = None
+    admin_state_up: bool = True
+    fixed_ips: tuple[PortAddress, ...] = ()
+
+
+NetworkResource = Literal["network", "subnet", "port"]
+
+
+class SupportsNetworkApi(abc.ABC):
+    """Capability ``network_api``: what the embedded Network API v2.0 needs to manage networks, subnets and ports.
+
+    A list shows what the scope may see: its own and what is shared (ports: its own only). ``where`` narrows by
+    attribute names of the record to any of the values given; a driver may ignore names it does not know, for the
+    caller filters again. All others raise NotFound for what the scope may not see and Forbidden for what it sees
+    but does not own.
+    """
+
+    @abc.abstractmethod
+    def list_networks(self, scope: NetworkScope, where: Mapping[str, Sequence[str]]) -> Sequence[NetworkRecord]:
+        """Return networks, oldest first."""
+
+    @abc.abstractmethod
+    def create_network(self, scope: NetworkScope, request: CreateNetwork) -> NetworkRecord:
+        """Make a network without subnets. Raises Invalid."""
+
+    @abc.abstractmethod
+    def delete_network(self, scope: NetworkScope, network_id: str) -> None:
+        """Remove a network and its subnets. Raises NotFound, Forbidden, Conflict if it has ports."""
+
+    @abc.abstractmethod
+    def list_subnets(self, scope: NetworkScope, where: Mapping[str, Sequence[str]]) -> Sequence[SubnetRecord]:
+        """Return subnets, oldest first."""
+
+    @abc.abstractmethod
+    def create_subnet(self, scope: NetworkScope, request: CreateSubnet) -> SubnetRecord:
+        """Add a subnet to a network. Raises Invalid (malformed, overlapping), NotFound, Forbidden."""
+
+    @abc.abstractmethod
+    def delete_subnet(self, scope: NetworkScope, subnet_id: str) -> None:
+        """Remove a subnet. Raises NotFound, Forbidden, Conflict if a port has an address of it."""
+
+    @abc.abstractmethod
+    def list_ports(self, scope: NetworkScope, where: Mapping[str, Sequence[str]]) -> Sequence[PortRecord]:
+        """Return ports, oldest first."""
+
+    @abc.abstractmethod
+    def create_port(self, scope: NetworkScope, request: CreatePort) -> PortRecord:
+        """Make an unbound port. Raises Invalid, NotFound, Forbidden, Conflict (address or MAC in use, none left)."""
+
+    @abc.abstractmethod
+    def delete_port(self, scope: NetworkScope, port_id: str) -> None:
+        """Remove an unbound port. Raises NotFound, Forbidden, Conflict if it is bound."""
+
+    @abc.abstractmethod
+    def update(self, scope: NetworkScope, kind: NetworkResource, id: str, changes: Mapping[str, Any]) -> None:
+        """Set ``name``, ``description``, ``admin_state_up`` (not of subnets) or ``shared`` (networks, admin only).
+
+        Raises NotFound, Forbidden, Conflict (no longer shared, but in use by others)."""
+
+    @abc.abstractmethod
+    def list_security_groups(self, scope: NetworkScope) -> Sequence[SecurityGroupRecord]:
+        """Return the groups of the scope's project."""

@@ -1,0 +1,101 @@
+"""Rows of instances and of their places."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+
+from tenter import errors, objects
+from tenter.store import claims, operations
+from tenter.store.api_schema import places
+from tenter.store.cell_schema import instances
+from tenter.store.cell_schema import operations as cell_operations
+from tenter.store.engine import Database, now
+
+UNSCHEDULED, PLACED, LOST = "unscheduled", "placed", "failed"
+DELETING = "deleting"
+
+
+def place_of(db: Database, uuid: str) -> Mapping[str, Any] | None:
+    """Return the place row of an instance, None if there is no such instance."""
+    with db.read() as connection:
+        return connection.execute(sa.select(places).where(places.c.instance_uuid == uuid)).mappings().first()
+
+
+def get(db: Database, uuid: str) -> objects.Instance:
+    """Return an instance of a cell. Raises NotFound."""
+    with db.read() as connection:
+        row = connection.execute(sa.select(instances).where(instances.c.uuid == uuid)).mappings().first()
+    if row is None:
+        raise errors.NotFound(f"Instance {uuid} could not be found.")
+    return objects.Instance.from_mapping(row)
+
+
+def on_host(db: Database, host: str) -> Sequence[Mapping[str, Any]]:
+    """Return uuid, states and name of every instance on a host."""
+    columns = (instances.c.uuid, instances.c.vm_state, instances.c.task_state, instances.c.power_state)
+    with db.read() as connection:
+        return connection.execute(sa.select(*columns).where(instances.c.host == host)).mappings().all()
+
+
+def set_values(connection: sa.Connection, uuid: str, **values: Any) -> None:
+    """Write columns of an instance, whatever its state."""
+    values.setdefault("updated_at", now())
+    connection.execute(sa.update(instances).where(instances.c.uuid == uuid).values(**values))
+
+
+def finish_task(connection: sa.Connection, uuid: str, operation_uuid: str, **values: Any) -> None:
+    """Write columns and take the operation's hold off the instance, if that operation still holds it."""
+    connection.execute(
+        sa.update(instances)
+        .where(instances.c.uuid == uuid, instances.c.operation_uuid == operation_uuid)
+        .values(task_state=None, operation_uuid=None, updated_at=now(), **values)
+    )
+
+
+def begin_task(
+    connection: sa.Connection, uuid: str, operation_uuid: str, task_state: str, vm_states: Iterable[str]
+) -> bool:
+    """Give the instance to an operation, if no other has it and it is in one of ``vm_states``; return whether so."""
+    change = (
+        sa.update(instances)
+        .where(
+            instances.c.uuid == uuid, instances.c.task_state.is_(None), instances.c.vm_state.in_(list(vm_states))
+        )
+        .values(task_state=task_state, operation_uuid=operation_uuid, updated_at=now())
+    )
+    return connection.execute(change).rowcount == 1
+
+
+def begin_delete(connection: sa.Connection, uuid: str, operation_uuid: str) -> bool:
+    """Give the instance to a delete, whatever else goes on with it; False if it is going already or gone."""
+    change = (
+        sa.update(instances)
+        .where(
+            instances.c.uuid == uuid,
+            sa.or_(instances.c.task_state.is_(None), instances.c.task_state != DELETING),
+        )
+        .values(task_state=DELETING, operation_uuid=operation_uuid, updated_at=now())
+    )
+    return connection.execute(change).rowcount == 1
+
+
+def insert_placed(
+    connection: sa.Connection,
+    row: Mapping[str, Any],
+    operation: operations.Operation,
+    provider_uuid: str,
+    amounts: Mapping[str, int],
+) -> None:
+    """Put an instance, its claims and its build into a cell. Raises ClaimLost; then nothing may be committed."""
+    claims.take(connection, row["uuid"], provider_uuid, amounts)
+    connection.execute(sa.insert(instances), [dict(row)])
+    operations.insert(connection, cell_operations, operation)
+
+
+def remove(connection: sa.Connection, uuid: str) -> None:
+    """Remove an instance and give back what it claimed."""
+    claims.give_back(connection, uuid)
+    connection.execute(sa.delete(instances).where(instances.c.uuid == uuid))

@@ -1,0 +1,214 @@
+"""Rows of operations: queued, claimed under a lease, advanced under a fence, ended.
+
+``seq`` orders the operations of one instance: one may run only when none before it is still open. A claim raises
+``attempt``; a write with an older attempt is refused, so a worker that was taken over can do no harm.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import sqlalchemy as sa
+
+from tenter import errors
+from tenter.store.engine import Database, now
+
+QUEUED, RUNNING = "queued", "running"
+DONE, FAILED, CANCELLED = "done", "failed", "cancelled"
+OPEN = (QUEUED, RUNNING)
+SECRETS = "secrets"
+
+
+@dataclass
+class Operation:
+    """One row. ``args`` is what was asked, ``data`` what the steps have found out, ``events`` what has happened."""
+
+    uuid: str
+    kind: str
+    instance_uuid: str
+    project_id: str
+    user_id: str
+    request_id: str
+    step: str
+    role: str
+    deadline: float
+    host: str | None = None
+    state: str = QUEUED
+    attempt: int = 0
+    step_attempt: int = 0
+    owner: str | None = None
+    lease_until: float | None = None
+    cancel: bool = False
+    args: Mapping[str, Any] = field(default_factory=dict)
+    data: Mapping[str, Any] = field(default_factory=dict)
+    events: list[dict[str, Any]] = field(default_factory=list)
+    error: Mapping[str, Any] | None = None
+    seq: int = field(default_factory=time.time_ns)
+    created_at: float = field(default_factory=now)
+    updated_at: float = field(default_factory=now)
+    ended_at: float | None = None
+
+
+class Cancelled(errors.StaleAttempt):
+    """The operation was cancelled by a delete; its worker stops where it is, the delete cleans up."""
+
+
+_FIELDS = tuple(f.name for f in dataclasses.fields(Operation))
+
+
+def insert(connection: sa.Connection, table: sa.Table, operation: Operation) -> None:
+    """Add the operation, as it is."""
+    connection.execute(sa.insert(table), [{name: getattr(operation, name) for name in _FIELDS}])
+
+
+def from_row(row: Mapping[str, Any]) -> Operation:
+    """Return the operation that a row holds."""
+    return Operation(**{name: row[name] for name in _FIELDS})
+
+
+def _free(table: sa.Table, at: float) -> sa.ColumnElement[bool]:
+    before = table.alias("before")
+    return sa.and_(
+        table.c.state.in_(OPEN),
+        sa.or_(table.c.owner.is_(None), table.c.lease_until < at),
+        ~sa.exists(
+            sa.select(before.c.uuid).where(
+                before.c.instance_uuid == table.c.instance_uuid,
+                before.c.state.in_(OPEN),
+                before.c.seq < table.c.seq,
+            )
+        ),
+    )
+
+
+def todo(db: Database, table: sa.Table, role: str, host: str | None, limit: int) -> list[str]:
+    """Return the UUIDs of operations that ``role`` (on ``host``, if not None) could claim now, oldest first."""
+    query = sa.select(table.c.uuid).where(table.c.role == role, _free(table, now()))
+    if host is not None:
+        query = query.where(table.c.host == host)
+    with db.read() as connection:
+        return list(connection.execute(query.order_by(table.c.seq).limit(limit)).scalars())
+
+
+def claim(
+    db: Database, table: sa.Table, uuid: str, role: str, host: str | None, owner: str, lease: float
+) -> Operation | None:
+    """Take the operation for ``owner`` and return it; None if it is not to be had (taken, ended, not its turn)."""
+    at = now()
+    free = sa.and_(table.c.uuid == uuid, table.c.role == role, _free(table, at))
+    if host is not None:
+        free = sa.and_(free, table.c.host == host)
+    change = (
+        sa.update(table)
+        .where(table.c.uuid.in_(sa.select(sa.select(table.c.uuid).where(free).subquery().c.uuid)))
+        .where(sa.or_(table.c.owner.is_(None), table.c.lease_until < at))
+        .values(
+            state=RUNNING,
+            owner=owner,
+            lease_until=at + lease,
+            attempt=table.c.attempt + 1,
+            step_attempt=table.c.step_attempt + 1,
+        )
+    )
+    with db.write() as connection:
+        if connection.execute(change).rowcount != 1:
+            return None
+        row = connection.execute(sa.select(table).where(table.c.uuid == uuid)).mappings().one()
+    return from_row(row)
+
+
+def renew(db: Database, table: sa.Table, owner: str, uuids: Iterable[str], lease: float) -> None:
+    """Lengthen the leases that ``owner`` still holds."""
+    with db.write() as connection:
+        connection.execute(
+            sa.update(table)
+            .where(table.c.uuid.in_(list(uuids)), table.c.owner == owner, table.c.state == RUNNING)
+            .values(lease_until=now() + lease)
+        )
+
+
+def release_of_host(db: Database, table: sa.Table, role: str, host: str | None, but_owner: str) -> int:
+    """Free what other processes of this role (on this host) hold, whom the caller knows to be dead. Return how many."""
+    change = sa.update(table).where(
+        table.c.role == role, table.c.state == RUNNING, table.c.owner.is_not(None), table.c.owner != but_owner
+    )
+    if host is not None:
+        change = change.where(table.c.host == host)
+    with db.write() as connection:
+        return connection.execute(change.values(owner=None, lease_until=None)).rowcount
+
+
+def fenced(connection: sa.Connection, table: sa.Table, operation: Operation, **values: Any) -> None:
+    """Write ``values`` into the operation's row, if its holder is still the one that ``operation`` names.
+
+    Raises Cancelled or StaleAttempt, upon which the caller's transaction must not be committed.
+    """
+    mine = sa.and_(
+        table.c.uuid == operation.uuid,
+        table.c.attempt == operation.attempt,
+        table.c.owner == operation.owner,
+        table.c.state == RUNNING,
+    )
+    values.setdefault("updated_at", now())
+    changed = connection.execute(
+        sa.update(table).where(mine, table.c.cancel == sa.false()).values(**values)
+    ).rowcount
+    if changed == 1:
+        return
+    cancelled = connection.execute(sa.select(table.c.cancel).where(mine)).scalar()
+    if cancelled:
+        raise Cancelled(f"The operation {operation.kind} was cancelled.")
+    raise errors.StaleAttempt(f"Attempt {operation.attempt} of {operation.kind} no longer counts.")
+
+
+def ended(operation: Operation, state: str, error: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Return the values that end an operation; secrets in its arguments go with it."""
+    return {
+        "state": state,
+        "error": error,
+        "owner": None,
+        "lease_until": None,
+        "ended_at": now(),
+        "args": {k: v for k, v in operation.args.items() if k != SECRETS},
+    }
+
+
+def cancel_others(connection: sa.Connection, table: sa.Table, instance_uuid: str) -> None:
+    """Cancel every open operation of the instance: those nobody works on end now, the others at their next write."""
+    mine = sa.and_(table.c.instance_uuid == instance_uuid, table.c.state.in_(OPEN))
+    at = now()
+    connection.execute(
+        sa.update(table)
+        .where(mine, table.c.owner.is_(None))
+        .values(state=CANCELLED, ended_at=at, updated_at=at, cancel=sa.true())
+    )
+    connection.execute(sa.update(table).where(mine).values(cancel=sa.true()))
+
+
+def finish_cancelled(db: Database, table: sa.Table, operation: Operation) -> None:
+    """End an operation whose worker has seen that it was cancelled."""
+    with db.write() as connection:
+        connection.execute(
+            sa.update(table)
+            .where(table.c.uuid == operation.uuid, table.c.attempt == operation.attempt, table.c.state == RUNNING)
+            .values(**ended(operation, CANCELLED), updated_at=now())
+        )
+
+
+def is_cancelled(db: Database, table: sa.Table, operation: Operation) -> bool:
+    """Return whether the operation was cancelled, or taken over by somebody else."""
+    with db.read() as connection:
+        row = connection.execute(
+            sa.select(table.c.cancel, table.c.attempt).where(table.c.uuid == operation.uuid)
+        ).one_or_none()
+    return row is None or bool(row.cancel) or row.attempt != operation.attempt
+
+
+def purge(db: Database, table: sa.Table, older_than: float) -> int:
+    """Remove operations that ended before ``older_than`` (seconds since the epoch); return how many."""
+    with db.write() as connection:
+        return connection.execute(sa.delete(table).where(table.c.ended_at < older_than)).rowcount
