@@ -1,0 +1,84 @@
+"""The application: every API that this process serves, on one WSGI callable."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import falcon
+import orjson
+import sqlalchemy as sa
+from falcon import media
+
+from tenter.store import api_schema
+from tenter_api import errors as api_errors
+from tenter_api.compute import routes
+from tenter_api.middleware import COMPUTE_PREFIX, ComputeMiddleware, RequestMiddleware
+from tenter_api.services import Services
+
+LOG = logging.getLogger(__name__)
+
+SMALL_APIS = {"identity": "/identity", "image": "/image", "network": "/network"}
+"""Packages of this distribution that serve what clients need beside compute, and the prefix of each."""
+
+PUBLIC = frozenset({"/", COMPUTE_PREFIX, "/healthz"})
+"""Paths that need no token, besides those that the small APIs name in ``PUBLIC_PATHS`` (below their prefix)."""
+
+
+class Health:
+    """``GET /healthz``: 200 if the database answers. Public."""
+
+    def __init__(self, services: Services) -> None:
+        self._database = services.fabric.api_db
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
+        """Read from the database and say so. Raises Unavailable."""
+        with self._database.read() as connection:
+            connection.execute(sa.select(api_schema.flavors.c.id).limit(1)).first()
+        resp.media = {"status": "ok"}
+
+
+def create_app(services: Services) -> falcon.App[Any, Any]:
+    """Return the application, ready to serve."""
+    options = services.conf.api
+    app: falcon.App[Any, Any] = falcon.App(
+        middleware=[
+            RequestMiddleware(options.public_url, options.max_body_bytes),
+            *_authentication(services),
+            ComputeMiddleware(),
+        ]
+    )
+    app.req_options.strip_url_path_trailing_slash = True
+    handler = media.JSONHandler(dumps=orjson.dumps, loads=orjson.loads)
+    app.req_options.media_handlers[falcon.MEDIA_JSON] = handler
+    app.resp_options.media_handlers[falcon.MEDIA_JSON] = handler
+    app.add_route("/healthz", Health(services))
+    routes.add_routes(app, services)
+    renderers = [(prefix, renderer) for prefix, renderer in _mount_small_apis(app, services)]
+    api_errors.ErrorHandlers(renderers).install(app)
+    return app
+
+
+def _mount_small_apis(
+    app: falcon.App[Any, Any], services: Services
+) -> list[tuple[str, Callable[..., dict[str, Any]]]]:
+    mounted = []
+    for name, prefix in SMALL_APIS.items():
+        package = importlib.import_module(f"tenter_api.{name}")
+        if hasattr(package, "add_routes"):
+            package.add_routes(app, prefix, getattr(services, name))
+            mounted.append((prefix, package.render_error))
+    return mounted
+
+
+def is_public(path: str) -> bool:
+    """Return whether a path may be asked for without a token."""
+    return path in PUBLIC or path.startswith("/identity") or path in ("/image", "/network", "/v2.1/")
+
+
+def _authentication(services: Services) -> list[Any]:
+    from tenter_api.auth import AuthMiddleware
+
+    return [AuthMiddleware(services.identity, is_public)]

@@ -1,0 +1,26 @@
+"""What the API is built on: every collaborator of the resources, in one place."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from oslo_config import cfg
+
+    from tenter.contracts.identity import IdentityDriver
+    from tenter.contracts.image import ImageDriver
+    from tenter.contracts.network import NetworkDriver
+    from tenter.operations.fabric import Fabric
+
+
+@dataclass(frozen=True)
+class Services:
+    """The collaborators that resources are constructed with. ``servers`` is a ``tenter.cells.reading.ServerReader``."""
+
+    conf: cfg.ConfigOpts
+    fabric: Fabric
+    identity: IdentityDriver
+    image: ImageDriver
+    network: NetworkDriver
+    servers: Any
