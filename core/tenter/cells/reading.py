@@ -1,0 +1,280 @@
+"""Reading instances wherever they are: projections over all cells and the places that are in no cell.
+
+An instance is written to its cell before its place says so. Whoever reads places first and cells afterwards may see an
+instance twice (then the cell knows better) but never misses one.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+
+from tenter import errors
+from tenter.cells.cells import Cells
+from tenter.cells.query import ServerQuery
+from tenter.store import api_schema, cell_schema
+from tenter.store.api_schema import places
+from tenter.store.cell_schema import instances
+from tenter.store.columns import Json
+from tenter.store.engine import Database
+from tenter.store.instances import DELETING, LOST, PLACED, UNSCHEDULED
+
+ALL_COLUMNS = tuple(column.name for column in instances.c)
+
+_NO_CELL = (UNSCHEDULED, LOST)
+_LOOKS = 4
+_MOVING_PAUSE = 0.02
+_JSON_LISTS = ("tags", "security_groups", "network_info")
+
+
+def _empty_value(column: sa.Column[Any]) -> Any:
+    if column.nullable:
+        return None
+    if isinstance(column.type, Json):
+        return [] if column.name in _JSON_LISTS else {}
+    if isinstance(column.type, sa.String):
+        return ""
+    default = column.default
+    return default.arg if isinstance(default, sa.ColumnDefault) else 0
+
+
+_EMPTY = {column.name: _empty_value(column) for column in instances.c}
+
+
+class _Descending:
+    """A value that sorts the other way round."""
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+    def __lt__(self, other: _Descending) -> bool:
+        return bool(other.value < self.value)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Descending) and bool(self.value == other.value)
+
+    def __hash__(self) -> int:
+        return hash(self.value)
+
+
+class ServerReader:
+    """Lists and single instances, as plain dicts with the columns of the table ``instances`` as keys."""
+
+    def __init__(self, api_db: Database, cells: Cells) -> None:
+        self._api_db = api_db
+        self._cells = cells
+
+    def get(
+        self, uuid: str, project_id: str | None = None, columns: Sequence[str] = ALL_COLUMNS
+    ) -> dict[str, Any]:
+        """Return one instance; with ``project_id`` only if it is of that project. Raises NotFound."""
+        missing = errors.NotFound(f"Instance {uuid} could not be found.")
+        for look in range(_LOOKS):
+            if look:
+                time.sleep(_MOVING_PAUSE)
+            with self._api_db.read() as connection:
+                place = connection.execute(
+                    sa.select(*_PLACE_COLUMNS).where(places.c.instance_uuid == uuid)
+                ).one_or_none()
+            if place is None or (project_id is not None and place.project_id != project_id):
+                raise missing
+            if place.state in _NO_CELL:
+                return _from_place(place)
+            if place.state == PLACED:
+                row = self._get_in_cell(place.cell_uuid, uuid, columns)
+                if row is not None:
+                    return row
+            # The place was read while the instance moved on or was being removed: look again.
+        raise missing
+
+    def _get_in_cell(self, cell_uuid: str, uuid: str, columns: Sequence[str]) -> dict[str, Any] | None:
+        names = tuple(dict.fromkeys(("uuid", "project_id", *columns)))
+        query = sa.select(*(instances.c[name] for name in names)).where(instances.c.uuid == uuid)
+        with self._cells.get(cell_uuid).db.read() as connection:
+            row = connection.execute(query).one_or_none()
+        return None if row is None else dict(zip(names, row, strict=True))
+
+    def list(self, query: ServerQuery) -> Sequence[dict[str, Any]]:
+        """Return one page. Raises Invalid if the marker is unknown."""
+        if query.limit <= 0:
+            return ()
+        after = self._marker(query)
+        key = _sort_key(query)
+        unplaced = self._unplaced(query, key, after)
+        sources = [self._in_cell(cell.db, query, after) for cell in self._cells.all()]
+        if not unplaced and len(sources) == 1:
+            return tuple(itertools.islice(sources[0], query.limit))
+        backwards = all(sort.descending for sort in query.order)
+        chosen: dict[str, dict[str, Any]] = {}
+        placeless = {id(row) for row in unplaced}
+        for row in heapq.merge(unplaced, *sources, key=key, reverse=backwards):
+            if row["uuid"] in chosen:
+                if id(row) in placeless:
+                    continue
+            elif len(chosen) == query.limit:
+                break
+            chosen[row["uuid"]] = row
+        return tuple(chosen.values())
+
+    def _marker(self, query: ServerQuery) -> dict[str, Any] | None:
+        if query.marker is None:
+            return None
+        try:
+            return self.get(query.marker, query.project_id, tuple(sort.column for sort in query.order))
+        except errors.NotFound:
+            raise errors.Invalid(f"marker [{query.marker}] not found") from None
+
+    def _unplaced(
+        self, query: ServerQuery, key: Callable[[Mapping[str, Any]], Any], after: Mapping[str, Any] | None
+    ) -> Sequence[dict[str, Any]]:
+        """Return the first ``limit`` instances that are in no cell, in order; read at once, before any cell."""
+        select = sa.select(*_PLACE_COLUMNS).where(places.c.state.in_(_NO_CELL))
+        if query.project_id is not None:
+            select = select.where(places.c.project_id == query.project_id)
+        with self._api_db.read() as connection:
+            found = connection.execute(select).all()
+        rows = [row for row in map(_from_place, found) if query.matches(row)]
+        backwards = all(sort.descending for sort in query.order)
+        rows.sort(key=key, reverse=backwards)
+        if after is not None:
+            start = key(after)
+            rows = [row for row in rows if (key(row) < start if backwards else start < key(row))]
+        return rows[: query.limit]
+
+    def _in_cell(
+        self, db: Database, query: ServerQuery, after: Mapping[str, Any] | None
+    ) -> Iterator[dict[str, Any]]:
+        """Yield a cell's instances in order, a page of the table at a time."""
+        names = query.needed
+        select = _select(query, names)
+        undecided = [condition for condition in query.conditions if not condition.exact]
+        size = query.limit
+        while True:
+            page = select if after is None else select.where(_follows(query, after))
+            with db.read() as connection:
+                rows = connection.execute(page.limit(size)).all()
+            for values in rows:
+                row = dict(zip(names, values, strict=True))
+                if all(condition.matches(row) for condition in undecided):
+                    yield row
+            if len(rows) < size:
+                return
+            after = dict(zip(names, rows[-1], strict=True))
+            size = max(size, 500)
+
+    def operations(self, instance_uuid: str) -> Sequence[dict[str, Any]]:
+        """Return all operations of an instance that are still kept, the latest first, even if the instance is gone."""
+        found: dict[str, dict[str, Any]] = {}
+        tables = [(self._api_db, api_schema.operations)]
+        tables += [(cell.db, cell_schema.operations) for cell in self._cells.all()]
+        for db, table in tables:
+            columns = [table.c[name] for name in _OPERATION_COLUMNS]
+            query = sa.select(*columns).where(table.c.instance_uuid == instance_uuid)
+            with db.read() as connection:
+                rows = connection.execute(query).all()
+            # A build is copied from the API database into its cell under the same UUID; the cell knows more.
+            found.update((row.uuid, dict(zip(_OPERATION_COLUMNS, row, strict=True))) for row in rows)
+        return sorted(found.values(), key=lambda row: (row["created_at"], row["seq"]), reverse=True)
+
+
+_PLACE_COLUMNS = (
+    places.c.instance_uuid,
+    places.c.project_id,
+    places.c.user_id,
+    places.c.state,
+    places.c.cell_uuid,
+    places.c.created_at,
+    places.c.record,
+)
+_OPERATION_COLUMNS = (
+    "uuid",
+    "seq",
+    "kind",
+    "instance_uuid",
+    "project_id",
+    "user_id",
+    "request_id",
+    "state",
+    "events",
+    "error",
+    "created_at",
+    "updated_at",
+)
+
+
+def _from_place(place: sa.Row[Any]) -> dict[str, Any]:
+    """Return the row of an instance that is in no cell: being scheduled, or failed for good."""
+    row = {**_EMPTY, **(place.record or {})}
+    row["uuid"], row["project_id"], row["user_id"] = place.instance_uuid, place.project_id, place.user_id
+    row["created_at"] = place.created_at
+    row["updated_at"] = row["updated_at"] or place.created_at
+    going = row["task_state"] == DELETING
+    if place.state == LOST:
+        row["vm_state"], row["task_state"] = "error", DELETING if going else None
+    else:
+        row["vm_state"], row["task_state"] = "building", DELETING if going else "scheduling"
+    return row
+
+
+def _sortable(column: str) -> sa.ColumnElement[Any]:
+    """Return a column for ORDER BY. NULL sorts as the empty value, for databases differ in where they put it."""
+    found = instances.c[column]
+    return sa.func.coalesce(found, _no_value(column)) if found.nullable else found
+
+
+def _no_value(column: str) -> Any:
+    return "" if isinstance(instances.c[column].type, sa.String) else 0
+
+
+def _value(row: Mapping[str, Any], column: str) -> Any:
+    value = row[column]
+    return _no_value(column) if value is None else value
+
+
+def _sort_key(query: ServerQuery) -> Callable[[Mapping[str, Any]], Any]:
+    order = query.order
+    if len({sort.descending for sort in order}) == 1:
+        names = [sort.column for sort in order]
+        return lambda row: tuple(_value(row, name) for name in names)
+    return lambda row: tuple(
+        _Descending(_value(row, sort.column)) if sort.descending else _value(row, sort.column)
+        for sort in order
+    )
+
+
+def _select(query: ServerQuery, names: Iterable[str]) -> sa.Select[Any]:
+    select = sa.select(*(instances.c[name] for name in names))
+    if query.project_id is not None:
+        select = select.where(instances.c.project_id == query.project_id)
+    for condition in query.conditions:
+        clause = condition.sql()
+        if clause is not None:
+            select = select.where(clause)
+    return select.order_by(
+        *(
+            _sortable(sort.column).desc() if sort.descending else _sortable(sort.column).asc()
+            for sort in query.order
+        )
+    )
+
+
+def _follows(query: ServerQuery, after: Mapping[str, Any]) -> sa.ColumnElement[bool]:
+    """Return the condition that a row comes after another one in the query's order."""
+    same: list[sa.ColumnElement[bool]] = []
+    ways: list[sa.ColumnElement[bool]] = []
+    for sort in query.order:
+        column, value = _sortable(sort.column), _value(after, sort.column)
+        ways.append(sa.and_(*same, column < value if sort.descending else column > value))
+        same.append(column == value)
+    first = query.order[0]
+    column, value = _sortable(first.column), _value(after, first.column)
+    # Says nothing new, but is what lets a database start inside the index.
+    bound = column <= value if first.descending else column >= value
+    return sa.and_(bound, sa.or_(*ways))
