@@ -319,7 +319,9 @@ class SupportsNetworkApi(abc.ABC):
     """
 
     @abc.abstractmethod
-    def list_networks(self, scope: NetworkScope, where: Mapping[str, Sequence[str]]) -> Sequence[NetworkRecord]:
+    def list_networks(
+        self, scope: NetworkScope, where: Mapping[str, Sequence[str]]
+    ) -> Sequence[NetworkRecord]:
         """Return networks, oldest first."""
 
     @abc.abstractmethod
