@@ -15,7 +15,8 @@ CONTRACT = "identity 1.0"
 
 @dataclass(frozen=True)
 class Identity:
-    """Who is asking, as a valid token says. Roles hold what they imply (admin > manager > member > reader)."""
+    """Who is asking, as a valid token says. Roles hold what they imply (admin > manager > member >
+    reader)."""
 
     user_id: str
     user_name: str
@@ -66,7 +67,8 @@ class Entity:
 
 @dataclass(frozen=True)
 class EntityQuery:
-    """Which entities to list. None means any. ``user_id`` asks for the projects that the user has a role on."""
+    """Which entities to list. None means any. ``user_id`` asks for the projects that the user has a role
+    on."""
 
     kind: Kind
     name: str | None = None
@@ -109,7 +111,8 @@ class Scope:
 
 @dataclass(frozen=True)
 class AuthRequest:
-    """Credentials (a user by id, or by name in a domain, with a password; or a token; or both) and a scope."""
+    """Credentials (a user by id, or by name in a domain, with a password; or a token; or both) and a
+    scope."""
 
     scope: Scope
     user_id: str | None = None
@@ -121,7 +124,8 @@ class AuthRequest:
 
 @dataclass(frozen=True)
 class Token:
-    """A valid token and what it stands for. Times in seconds since the epoch; ``roles`` with what they imply."""
+    """A valid token and what it stands for. Times in seconds since the epoch; ``roles`` with what they
+    imply."""
 
     secret: str = field(repr=False)
     user: Entity
@@ -155,7 +159,8 @@ class SupportsIdentityApi(abc.ABC):
 
     @abc.abstractmethod
     def authenticate(self, request: AuthRequest) -> Token:
-        """Return a new token. Raises Unauthorized, with one message for whatever of the credentials was wrong."""
+        """Return a new token. Raises Unauthorized, with one message for whatever of the credentials was
+        wrong."""
 
     @abc.abstractmethod
     def describe_token(self, token: str) -> Token:
@@ -177,13 +182,14 @@ class SupportsIdentityApi(abc.ABC):
     def create(self, kind: Kind, values: Mapping[str, Any]) -> Entity:
         """Make an entity of ``values`` (fields of Entity and ``extra``, and a user's ``password``).
 
-        Raises Conflict if the name is taken, Forbidden for a kind that cannot be made, NotFound for its domain.
+        Raises Conflict if the name is taken, Forbidden for a kind that cannot be made, NotFound for its
+        domain.
         """
 
     @abc.abstractmethod
     def update(self, kind: Kind, entity_id: str, values: Mapping[str, Any]) -> Entity:
-        """Change an entity. Raises NotFound, Conflict, Forbidden. A new password or ``enabled=False`` makes the
-        user's tokens invalid."""
+        """Change an entity. Raises NotFound, Conflict, Forbidden. A new password or ``enabled=False`` makes
+        the user's tokens invalid."""
 
     @abc.abstractmethod
     def delete(self, kind: Kind, entity_id: str) -> None:
@@ -195,8 +201,8 @@ class SupportsIdentityApi(abc.ABC):
 
     @abc.abstractmethod
     def assign(self, assignment: Assignment, present: bool = True) -> None:
-        """Make an assignment (making it again is no error), or take it away. Raises NotFound for an unknown user,
-        project or role, and for taking away what is not there."""
+        """Make an assignment (making it again is no error), or take it away. Raises NotFound for an unknown
+        user, project or role, and for taking away what is not there."""
 
     @abc.abstractmethod
     def change_password(self, user_id: str, original: str, password: str) -> None:

@@ -58,9 +58,9 @@ class ImageDriver(Plugin, abc.ABC):
 class ImageQuery:
     """Which images to list. None means any.
 
-    ``project_id`` is the project that looks: it sees its own and public images (and, if ``visibility`` asks for them,
-    community ones); None sees all. ``sort`` is pairs of a field and ``asc`` or ``desc``; ``marker`` is the last
-    image's id of the page before. ``properties`` are free-form properties that must be equal.
+    ``project_id`` is the project that looks: it sees its own and public images (and, if ``visibility`` asks
+    for them, community ones); None sees all. ``sort`` is pairs of a field and ``asc`` or ``desc``; ``marker``
+    is the last image's id of the page before. ``properties`` are free-form properties that must be equal.
     """
 
     project_id: str | None = None
@@ -84,7 +84,8 @@ class ImageQuery:
 
 @dataclass(frozen=True)
 class UploadRequest:
-    """Data for a queued image. ``size`` in bytes, if it is known before, must be what ``chunks`` amount to."""
+    """Data for a queued image. ``size`` in bytes, if it is known before, must be what ``chunks`` amount
+    to."""
 
     image_id: str
     chunks: Iterable[bytes]
@@ -118,19 +119,20 @@ class SupportsImageApi(abc.ABC):
 
     @abc.abstractmethod
     def create(self, values: Mapping[str, Any]) -> Image:
-        """Make a queued image of fields of Image (``id`` too, if wanted). Raises Conflict if the id is taken."""
+        """Make a queued image of fields of Image (``id`` too, if wanted). Raises Conflict if the id is
+        taken."""
 
     @abc.abstractmethod
     def update(self, image_id: str, values: Mapping[str, Any]) -> Image:
-        """Set fields of Image; ``properties`` replaces them all. Raises NotFound, Conflict (the formats of an image
-        that has data do not change)."""
+        """Set fields of Image; ``properties`` replaces them all. Raises NotFound, Conflict (the formats of an
+        image that has data do not change)."""
 
     @abc.abstractmethod
     def upload(self, request: UploadRequest) -> Image:
         """Store a queued image's data; on return it is on disk and the image active.
 
-        If it raises, nothing of the data is left and the image is queued. Raises NotFound, Conflict (not queued),
-        TooLarge, Invalid (the data broke off), ResourceExhausted (no space).
+        If it raises, nothing of the data is left and the image is queued. Raises NotFound, Conflict (not
+        queued), TooLarge, Invalid (the data broke off), ResourceExhausted (no space).
         """
 
     @abc.abstractmethod
@@ -139,5 +141,6 @@ class SupportsImageApi(abc.ABC):
 
     @abc.abstractmethod
     def import_file(self, request: ImportRequest) -> Image:
-        """Return an active image with this name, owner and data, made from the file unless there is one already.
-        The file itself is not kept or changed. Raises Invalid (no such file) and what ``upload`` raises."""
+        """Return an active image with this name, owner and data, made from the file unless there is one
+        already. The file itself is not kept or changed. Raises Invalid (no such file) and what ``upload``
+        raises."""

@@ -177,15 +177,20 @@ def ended(operation: Operation, state: str, error: Mapping[str, Any] | None = No
     }
 
 
-def cancel_others(connection: sa.Connection, table: sa.Table, instance_uuid: str) -> None:
-    """Cancel every open operation of the instance: those nobody works on end now, the others at their next write."""
-    mine = sa.and_(table.c.instance_uuid == instance_uuid, table.c.state.in_(OPEN))
+def cancel_unowned(connection: sa.Connection, table: sa.Table, instance_uuid: str) -> None:
+    """End every open operation of the instance that nobody works on now."""
     at = now()
     connection.execute(
         sa.update(table)
-        .where(mine, table.c.owner.is_(None))
+        .where(table.c.instance_uuid == instance_uuid, table.c.state.in_(OPEN), table.c.owner.is_(None))
         .values(state=CANCELLED, ended_at=at, updated_at=at, cancel=sa.true())
     )
+
+
+def cancel_others(connection: sa.Connection, table: sa.Table, instance_uuid: str) -> None:
+    """Cancel every open operation of the instance: those nobody works on end now, the others at their next write."""
+    cancel_unowned(connection, table, instance_uuid)
+    mine = sa.and_(table.c.instance_uuid == instance_uuid, table.c.state.in_(OPEN))
     connection.execute(sa.update(table).where(mine).values(cancel=sa.true()))
 
 

@@ -1,0 +1,6 @@
+"""How processes call each other. A bell says "look"; nothing is lost when it is not heard."""
+
+from tenter.bus.base import Bus
+from tenter.bus.inprocess import InProcessBus
+
+__all__ = ["Bus", "InProcessBus"]

@@ -1,0 +1,260 @@
+"""Build: from a request that belongs to no cell to a running guest.
+
+``schedule`` runs on a row in the API database. It puts instance, claims and the build itself into a cell, there at step
+``confirm`` and held by the same conductor; then it swaps the place from "unscheduled" to that cell. Whoever loses that
+swap to a delete removes what it put there. ``spawn`` runs on the host; where it fails, ``reschedule`` tries the next.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import sqlalchemy as sa
+from oslo_db import exception as db_exception
+
+from tenter import errors, objects
+from tenter.contracts.scheduling import PlacementRequest
+from tenter.contracts.virt import PowerState
+from tenter.operations import faults
+from tenter.operations.model import COMPUTE, CONDUCTOR, Apply, OperationKind, Outcome, Step, StepContext
+from tenter.scheduler import Candidate, Scheduler
+from tenter.scheduler.pipeline import no_valid_host
+from tenter.store import cell_schema, claims, instances, operations
+from tenter.store.api_schema import operations as api_operations
+from tenter.store.api_schema import places
+from tenter.store.engine import now
+from tenter.store.operations import SECRETS, Operation
+
+
+def amounts(flavor: Mapping[str, Any]) -> dict[str, int]:
+    """Return what a flavor uses of each resource class; swap (MiB) is rounded up to GiB."""
+    disk = flavor["root_gb"] + flavor["ephemeral_gb"] + -(-flavor["swap"] // 1024)
+    wanted = {"VCPU": flavor["vcpus"], "MEMORY_MB": flavor["memory_mb"], "DISK_GB": disk}
+    return {resource_class: amount for resource_class, amount in wanted.items() if amount}
+
+
+def placement_request(row: Mapping[str, Any], excluded: frozenset[str] = frozenset()) -> PlacementRequest:
+    """Return what the scheduler is asked for an instance's row."""
+    return PlacementRequest(
+        instance_uuid=row["uuid"],
+        project_id=row["project_id"],
+        resources=amounts(row["flavor"]),
+        zone=row["pinned_zone"],
+        forced_host=row["spec"].get("forced_host"),
+        excluded_hosts=excluded,
+        extra_specs=row["flavor"].get("extra_specs") or {},
+        image_properties=(row["image"] or {}).get("properties") or {},
+        hints=row["hints"] or {},
+    )
+
+
+def _scheduler(context: StepContext) -> Scheduler:
+    assert context.scheduler is not None
+    return context.scheduler
+
+
+def schedule(context: StepContext) -> Outcome:
+    """Choose a host, claim it, and put the instance into its cell."""
+    operation, api_db = context.operation, context.db
+    uuid = operation.instance_uuid
+    place = instances.place_of(api_db, uuid)
+    if place is None or place["state"] != instances.UNSCHEDULED:
+        return Outcome(gone=True, apply=_forget(operation))
+    row = place["record"]
+    decision = _scheduler(context).select(placement_request(row))
+    for candidate in decision.candidates:
+        in_cell = _held_in_cell(operation, candidate)
+        placed = {**row, **_position(candidate), "task_state": "scheduling", "operation_uuid": operation.uuid}
+        try:
+            with candidate.cell.db.write() as connection:
+                instances.insert_placed(
+                    connection, placed, in_cell, candidate.view.provider_uuid, amounts(row["flavor"])
+                )
+        except claims.ClaimLost:
+            continue
+        except db_exception.DBDuplicateEntry:
+            # An earlier run of this step came this far; the build in the cell goes on by itself.
+            return Outcome(gone=True, apply=_forget(operation))
+        return _take_place(context, in_cell, candidate)
+    raise no_valid_host(decision)
+
+
+def _position(candidate: Candidate) -> dict[str, Any]:
+    view = candidate.view
+    return {
+        "host": view.host,
+        "node": view.node,
+        "node_uuid": view.provider_uuid,
+        "availability_zone": view.zone,
+    }
+
+
+def _held_in_cell(operation: Operation, candidate: Candidate) -> Operation:
+    return dataclasses.replace(
+        operation, step="confirm", attempt=1, step_attempt=1, data={"hosts": {}}, host=candidate.view.host
+    )
+
+
+def _forget(operation: Operation) -> Apply:
+    def apply(connection: sa.Connection) -> None:
+        connection.execute(sa.delete(api_operations).where(api_operations.c.uuid == operation.uuid))
+
+    return apply
+
+
+def _swap(connection: sa.Connection, uuid: str, cell_uuid: str) -> bool:
+    change = (
+        sa.update(places)
+        .where(places.c.instance_uuid == uuid, places.c.state == instances.UNSCHEDULED)
+        .values(state=instances.PLACED, cell_uuid=cell_uuid, record=None)
+    )
+    return connection.execute(change).rowcount == 1
+
+
+def _take_place(context: StepContext, in_cell: Operation, candidate: Candidate) -> Outcome:
+    won: list[bool] = []
+
+    def apply(connection: sa.Connection) -> None:
+        won.append(_swap(connection, in_cell.instance_uuid, candidate.cell.uuid))
+        _forget(in_cell)(connection)
+
+    def then() -> None:
+        table = cell_schema.operations
+        with candidate.cell.db.write() as connection:
+            if won[-1]:
+                operations.fenced(connection, table, in_cell, **_to_spawn(candidate.view.host))
+                instances.set_values(connection, in_cell.instance_uuid, task_state="spawning")
+            else:
+                _withdraw(connection, in_cell)
+        if won[-1]:
+            context.bus.ring(COMPUTE, candidate.view.host, in_cell.uuid)
+
+    return Outcome(gone=True, apply=apply, then=then)
+
+
+def _to_spawn(host: str) -> dict[str, Any]:
+    return {
+        "step": "spawn", "role": COMPUTE, "host": host, "state": operations.QUEUED,
+        "owner": None, "lease_until": None, "step_attempt": 0,
+    }  # fmt: skip
+
+
+def _spawning(uuid: str) -> Apply:
+    return lambda connection: instances.set_values(connection, uuid, task_state="spawning")
+
+
+def _withdraw(connection: sa.Connection, operation: Operation) -> None:
+    instances.remove(connection, operation.instance_uuid)
+    connection.execute(sa.delete(cell_schema.operations).where(cell_schema.operations.c.uuid == operation.uuid))
+
+
+def confirm(context: StepContext) -> Outcome:
+    """Finish what a conductor that died left between the cell and the place."""
+    operation = context.operation
+    assert context.api_db is not None and context.cell_uuid is not None
+    uuid, cell_uuid = operation.instance_uuid, context.cell_uuid
+    with context.api_db.write() as connection:
+        won = _swap(connection, uuid, cell_uuid)
+    if not won:
+        place = instances.place_of(context.api_db, uuid)
+        won = place is not None and place["cell_uuid"] == cell_uuid
+    if won:
+        return Outcome(next="spawn", host=operation.host, apply=_spawning(uuid))
+    return Outcome(gone=True, apply=lambda connection: _withdraw(connection, operation))
+
+
+def spawn(context: StepContext) -> Outcome:
+    """Make the guest on this host."""
+    operation = context.operation
+    instance = instances.get(context.db, operation.instance_uuid)
+    if instance.operation_uuid != operation.uuid:
+        raise operations.Cancelled("The instance is no longer this build's.")
+    spec = objects.RequestSpec.obj_from_primitive(instance.spec["request"])
+    secrets = operation.args.get(SECRETS, {})
+    handle, vifs = context.host.spawn(instance, spec, secrets, context.cancelled)
+
+    def apply(connection: sa.Connection) -> None:
+        instances.finish_task(
+            connection, instance.uuid, operation.uuid, vm_state="active", power_state=int(PowerState.RUNNING),
+            handle=dict(handle), network_info=vifs, launched_at=now(), fault=None,
+        )  # fmt: skip
+
+    return Outcome(apply=apply)
+
+
+def reschedule(context: StepContext) -> Outcome:
+    """Move the claims to the next host of this cell, never one that failed before for this build."""
+    operation = context.operation
+    failed: Mapping[str, str] = operation.data["hosts"]
+    with context.db.read() as connection:
+        table = cell_schema.instances
+        row = connection.execute(sa.select(table).where(table.c.uuid == operation.instance_uuid)).mappings().one()
+    if len(failed) < context.conf.operations.max_attempts:
+        request = placement_request(row, frozenset(failed))
+        decision = _scheduler(context).select(request, context.cell_uuid)
+        for candidate in decision.candidates:
+            try:
+                with context.db.write() as connection:
+                    operations.fenced(connection, context.table, operation)
+                    claims.give_back(connection, operation.instance_uuid)
+                    claims.take(
+                        connection, operation.instance_uuid, candidate.view.provider_uuid, amounts(row["flavor"])
+                    )
+                    instances.set_values(
+                        connection, operation.instance_uuid, task_state="spawning", **_position(candidate)
+                    )
+            except claims.ClaimLost:
+                continue
+            return Outcome(next="spawn", host=candidate.view.host)
+    raise errors.NoValidHost(
+        "No valid host was found. " + " ".join(f"{host}: {reason}" for host, reason in failed.items())
+    )
+
+
+class Build(OperationKind):
+    """Make an instance."""
+
+    kind = "build"
+    action = "create"
+    steps = {
+        "schedule": Step(CONDUCTOR, schedule, "conductor_schedule"),
+        "confirm": Step(CONDUCTOR, confirm, "conductor_confirm"),
+        "spawn": Step(COMPUTE, spawn, "compute_build_and_run"),
+        "reschedule": Step(CONDUCTOR, reschedule, "conductor_reschedule"),
+    }
+
+    def on_error(self, context: StepContext, step: str, error: Exception) -> Outcome:
+        """Try another host where that may help; else ERROR, with a fault that says why."""
+        if step == "schedule":
+            return self._unplaced(context, error)
+        operation, host = context.operation, context.operation.host
+        if step == "spawn" and host and not isinstance(error, faults.WILL_NOT_MEND):
+            hosts = {**operation.data.get("hosts", {}), host: faults.sentence(error)}
+            return Outcome(next="reschedule", data={"hosts": hosts})
+
+        def apply(connection: sa.Connection) -> None:
+            claims.give_back(connection, operation.instance_uuid)
+            instances.finish_task(
+                connection, operation.instance_uuid, operation.uuid, vm_state="error",
+                fault=faults.fault(faults.sentence(error)), host=None, node=None, node_uuid=None, network_info=[],
+            )  # fmt: skip
+
+        return Outcome(state="failed", error=faults.as_error(error, host or "conductor"), apply=apply)
+
+    def _unplaced(self, context: StepContext, error: Exception) -> Outcome:
+        uuid = context.operation.instance_uuid
+
+        def apply(connection: sa.Connection) -> None:
+            mine = sa.and_(places.c.instance_uuid == uuid, places.c.state == instances.UNSCHEDULED)
+            record = connection.execute(sa.select(places.c.record).where(mine)).scalar()
+            if record is None:
+                return
+            record = {
+                **record, "vm_state": "error", "task_state": None, "updated_at": now(),
+                "fault": faults.fault(faults.sentence(error)),
+            }  # fmt: skip
+            connection.execute(sa.update(places).where(mine).values(state=instances.LOST, record=record))
+
+        return Outcome(state="failed", error=faults.as_error(error, "scheduler"), apply=apply)

@@ -1,0 +1,29 @@
+"""How errors are written into rows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tenter import errors
+from tenter.store.engine import now
+
+WILL_NOT_MEND = (errors.ImageUnusable, errors.Invalid, errors.QuotaExceeded, errors.NotFound, errors.CapabilityMissing)
+"""Errors that another host would raise too."""
+
+
+def fault(message: str, code: int = 500, details: str | None = None) -> dict[str, Any]:
+    """Return what the API shows as ``fault`` of a server in ERROR."""
+    return {"code": code, "message": message[:255], "details": details or message, "created": now()}
+
+
+def sentence(error: Exception) -> str:
+    """Return a sentence for the user; an error that is none of ours is named but not quoted."""
+    if isinstance(error, errors.TenterError):
+        return error.message
+    return f"Unexpected {type(error).__name__}; the log has the details."
+
+
+def as_error(error: Exception, side: str | None) -> dict[str, Any]:
+    """Return what is kept with a failed operation: a stable code, a sentence, and the side it happened on."""
+    code = error.code if isinstance(error, errors.TenterError) else errors.TenterError.code
+    return {"code": code, "message": sentence(error), "side": side}

@@ -1,0 +1,141 @@
+"""What an operation is made of: steps, each idempotent, and the outcome of each.
+
+A step does its work on the outside world first and then returns an outcome. The runner writes the outcome, with the
+rows it changes, in one transaction that is fenced by the attempt number.
+"""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Protocol
+
+import sqlalchemy as sa
+
+from tenter import objects
+from tenter.bus import Bus
+from tenter.cells import Cells
+from tenter.contracts.virt import PowerState
+from tenter.scheduler import Scheduler
+from tenter.store.engine import Database
+from tenter.store.operations import Operation
+
+CONDUCTOR, COMPUTE = "conductor", "compute"
+Apply = Callable[[sa.Connection], None]
+
+
+def _nothing(connection: sa.Connection) -> None:
+    return None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What follows a step: another step (``next``), or the end (``state`` done, failed or cancelled).
+
+    ``apply`` writes rows in the same transaction; ``then`` runs after it was committed and may be lost in a crash.
+    """
+
+    next: str | None = None
+    host: str | None = None
+    state: str = "done"
+    error: Mapping[str, Any] | None = None
+    data: Mapping[str, Any] | None = None
+    apply: Apply = _nothing
+    then: Callable[[], None] | None = None
+    gone: bool = False
+    """The row itself was removed by ``apply`` (the operation goes on in a cell)."""
+
+
+class HostSide(Protocol):
+    """What steps of role ``compute`` need of the host they run on; the compute service provides it."""
+
+    host: str
+
+    def spawn(
+        self,
+        instance: objects.Instance,
+        spec: objects.RequestSpec,
+        secrets: Mapping[str, str],
+        cancelled: Callable[[], bool],
+        keep_network: bool = False,
+    ) -> tuple[Mapping[str, Any], list[dict[str, Any]]]:
+        """Make the guest; return the driver's handle and its VIFs as JSON.
+
+        Nothing is left if it raises, but the ports if ``keep_network``.
+        """
+
+    def destroy(self, instance: objects.Instance, keep_network: bool = False) -> None:
+        """Remove the guest, its disks and its ports; nothing there is no error."""
+
+    def power_on(self, instance: objects.Instance) -> None:
+        """On return the guest runs."""
+
+    def power_off(self, instance: objects.Instance) -> None:
+        """On return the guest does not run."""
+
+    def reboot(self, instance: objects.Instance, hard: bool) -> None:
+        """On return the guest was restarted."""
+
+    def power_state(self, instance: objects.Instance) -> PowerState:
+        """Return what the hypervisor says; NOSTATE if it knows no such guest."""
+
+
+@dataclass
+class StepContext:
+    """What a step is given. ``db`` and ``table`` are where the operation's own row is."""
+
+    operation: Operation
+    db: Database
+    table: sa.Table
+    cells: Cells
+    bus: Bus
+    api_db: Database | None
+    conf: Any
+    cancelled: Callable[[], bool]
+    cell_uuid: str | None = None
+    scheduler: Scheduler | None = None
+    host_side: HostSide | None = None
+
+    @property
+    def host(self) -> HostSide:
+        assert self.host_side is not None, "a step of role compute ran elsewhere"
+        return self.host_side
+
+
+@dataclass(frozen=True)
+class Step:
+    """One idempotent part of an operation. ``event`` is its name in os-instance-actions."""
+
+    role: str
+    run: Callable[[StepContext], Outcome]
+    event: str
+
+
+class OperationKind(abc.ABC):
+    """All that is known of one kind of operation."""
+
+    kind: ClassVar[str]
+    action: ClassVar[str]
+    """Its name in os-instance-actions."""
+
+    steps: ClassVar[Mapping[str, Step]] = {}
+
+    @abc.abstractmethod
+    def on_error(self, context: StepContext, step: str, error: Exception) -> Outcome:
+        """Return what follows a step that raised: another step, or the end with what is written to the instance.
+
+        It is called once for each step that raised; what the step left behind it has cleaned up itself."""
+
+
+@dataclass
+class Kinds:
+    """The kinds of operations by name."""
+
+    by_name: dict[str, OperationKind] = field(default_factory=dict)
+
+    def add(self, kind: OperationKind) -> None:
+        self.by_name[kind.kind] = kind
+
+    def __getitem__(self, name: str) -> OperationKind:
+        return self.by_name[name]

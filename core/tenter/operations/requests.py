@@ -1,0 +1,303 @@
+"""What the API may ask for. Each call checks the state, writes an operation and rings the bell; it never waits."""
+
+from __future__ import annotations
+
+import secrets
+import uuid as uuidlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import sqlalchemy as sa
+from oslo_config import cfg
+
+from tenter import errors, objects
+from tenter.bus import Bus
+from tenter.cells import Cell, Cells
+from tenter.contracts.image import Image
+from tenter.contracts.network import RequestedNetwork
+from tenter.operations.model import COMPUTE, CONDUCTOR
+from tenter.operations.records import image_meta, instance_rows, rebuilt_spec
+from tenter.store import instances, operations
+from tenter.store.api_schema import operations as api_operations
+from tenter.store.api_schema import places
+from tenter.store.cell_schema import instances as instances_table
+from tenter.store.cell_schema import operations as cell_operations
+from tenter.store.engine import Database, now
+from tenter.store.operations import SECRETS, Operation
+
+
+class _Unset:
+    """Says that a value was not given; None means "remove it"."""
+
+
+UNSET = _Unset()
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Who asks, and with which request."""
+
+    user_id: str
+    project_id: str
+    request_id: str
+    is_admin: bool = False
+
+
+@dataclass(frozen=True)
+class CreateServers:
+    """A checked request for one or more servers. ``networks`` is what ``NetworkDriver.check`` returned."""
+
+    name: str
+    flavor: objects.Flavor
+    image: Image
+    networks: tuple[RequestedNetwork, ...] = ()
+    description: str | None = None
+    hostname: str | None = None
+    key_name: str | None = None
+    public_key: str | None = None
+    user_data: str | None = None
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    config_drive: bool = True
+    zone: str | None = None
+    forced_host: str | None = None
+    min_count: int = 1
+    max_count: int = 1
+    hints: Mapping[str, Any] = field(default_factory=dict)
+    tags: tuple[str, ...] = ()
+    security_groups: tuple[str, ...] = ("default",)
+    disk_config: str = "MANUAL"
+    access_ip_v4: str | None = None
+    access_ip_v6: str | None = None
+    admin_password: str | None = None
+    root_device_name: str | None = None
+
+
+@dataclass(frozen=True)
+class RebuildServer:
+    """A checked request to make a server anew; what is UNSET (or None, where None means nothing else) stays."""
+
+    image: Image
+    name: str | None = None
+    metadata: Mapping[str, str] | None = None
+    description: str | None | _Unset = UNSET
+    admin_password: str | None = None
+    disk_config: str | None = None
+    user_data: str | None | _Unset = UNSET
+    key: tuple[str, str] | None | _Unset = UNSET
+    access_ip_v4: str | None = None
+    access_ip_v6: str | None = None
+    hostname: str | None = None
+    preserve_ephemeral: bool = False
+
+
+@dataclass(frozen=True)
+class Created:
+    """The servers that a create will make."""
+
+    uuids: tuple[str, ...]
+    reservation_id: str
+
+
+class Requests:
+    """The write side of the API. Every method raises NotFound for a server that the caller may not know of."""
+
+    def __init__(self, conf: cfg.ConfigOpts, api_db: Database, cells: Cells, bus: Bus) -> None:
+        self._conf, self._api_db, self._cells, self._bus = conf, api_db, cells, bus
+
+    def create(self, caller: Caller, request: CreateServers) -> Created:
+        """Record the servers and their builds; they appear in BUILD at once."""
+        reservation_id = "r-" + secrets.token_hex(4)
+        rows = instance_rows(caller.project_id, caller.user_id, request, reservation_id)
+        args = {SECRETS: {"admin_password": request.admin_password}} if request.admin_password else {}
+        builds = [self._operation(caller, "build", row["uuid"], "schedule", CONDUCTOR, None, args) for row in rows]
+        with self._api_db.write() as connection:
+            connection.execute(
+                sa.insert(places),
+                [
+                    {
+                        "instance_uuid": row["uuid"],
+                        "project_id": row["project_id"],
+                        "user_id": row["user_id"],
+                        "state": instances.UNSCHEDULED,
+                        "cell_uuid": None,
+                        "created_at": row["created_at"],
+                        "record": row,
+                    }
+                    for row in rows
+                ],
+            )
+            for build in builds:
+                operations.insert(connection, api_operations, build)
+        for build in builds:
+            self._bus.ring(CONDUCTOR, None, build.uuid)
+        return Created(tuple(row["uuid"] for row in rows), reservation_id)
+
+    def delete(self, caller: Caller, uuid: str) -> None:
+        """Delete a server, whatever goes on with it. A delete of one that is going already is no error."""
+        place = self._place(caller, uuid)
+        if place["state"] != instances.PLACED and self._delete_unplaced(uuid):
+            return
+        cell = self._cells.of(uuid)
+        assert cell is not None
+        with cell.db.write() as connection:
+            host = connection.execute(
+                sa.select(instances_table.c.host).where(instances_table.c.uuid == uuid)
+            ).scalar()
+            step, role = ("destroy", COMPUTE) if host else ("finish", CONDUCTOR)
+            operation = self._operation(caller, "delete", uuid, step, role, host)
+            if not instances.begin_delete(connection, uuid, operation.uuid):
+                return
+            operations.cancel_others(connection, cell_operations, uuid)
+            operations.insert(connection, cell_operations, operation)
+        self._bus.ring(role, host, operation.uuid)
+
+    def _delete_unplaced(self, uuid: str) -> bool:
+        unplaced = sa.and_(places.c.instance_uuid == uuid, places.c.state != instances.PLACED)
+        with self._api_db.write() as connection:
+            if connection.execute(sa.delete(places).where(unplaced)).rowcount != 1:
+                return False
+            # A build that a conductor holds now loses the place and removes itself.
+            operations.cancel_unowned(connection, api_operations, uuid)
+        return True
+
+    def start(self, caller: Caller, uuid: str) -> None:
+        """Boot a stopped server. Raises Conflict in any other state."""
+        self._power(caller, uuid, "start", "powering-on", ("stopped",))
+
+    def stop(self, caller: Caller, uuid: str) -> None:
+        """Shut a server down. Raises Conflict unless it is active (or in error with a guest)."""
+        self._power(caller, uuid, "stop", "powering-off", ("active", "error"))
+
+    def reboot(self, caller: Caller, uuid: str, hard: bool) -> None:
+        """Restart a server. Raises Conflict: a soft reboot needs an active server."""
+        allowed = ("active", "stopped", "error") if hard else ("active",)
+        task = "rebooting_hard" if hard else "rebooting"
+        self._power(caller, uuid, "reboot", task, allowed, {"hard": hard})
+
+    def rebuild(self, caller: Caller, uuid: str, request: RebuildServer) -> None:
+        """Make a server anew from an image. Raises Conflict unless it is active, stopped or in error."""
+        cell = self._placed(caller, uuid, "rebuild")
+        with cell.db.read() as connection:
+            row = connection.execute(
+                sa.select(instances_table).where(instances_table.c.uuid == uuid)
+            ).mappings().first()
+        if row is None:
+            raise _not_found(uuid)
+        spec = rebuilt_spec(row["spec"], request)
+        values: dict[str, Any] = {
+            "image_ref": request.image.id,
+            "image": image_meta(request.image).to_mapping(),
+            "spec": spec,
+            "key_name": spec["request"]["tenter_object.data"]["key_name"],
+        }
+        given = {
+            "display_name": request.name, "metadata": request.metadata, "disk_config": request.disk_config,
+            "access_ip_v4": request.access_ip_v4, "access_ip_v6": request.access_ip_v6, "hostname": request.hostname,
+        }  # fmt: skip
+        values.update({name: value for name, value in given.items() if value is not None})
+        if not isinstance(request.description, _Unset):
+            values["description"] = request.description
+        args: dict[str, Any] = {"stopped": row["vm_state"] == "stopped"}
+        if request.admin_password:
+            args[SECRETS] = {"admin_password": request.admin_password}
+        self._begin(caller, cell, uuid, "rebuild", "rebuilding", ("active", "stopped", "error"), args, values)
+
+    def update(self, caller: Caller, uuid: str, changes: Mapping[str, Any]) -> None:
+        """Write columns that describe a server (name, description, hostname, access addresses, metadata, tags)."""
+        for _ in range(3):
+            place = self._place(caller, uuid)
+            if place["state"] == instances.PLACED:
+                with self._cells.get(place["cell_uuid"]).db.write() as connection:
+                    instances.set_values(connection, uuid, **changes)
+                return
+            with self._api_db.write() as connection:
+                mine = sa.and_(places.c.instance_uuid == uuid, places.c.state != instances.PLACED)
+                record = connection.execute(sa.select(places.c.record).where(mine)).scalar()
+                if record is not None:
+                    record = {**record, **changes, "updated_at": now()}
+                    connection.execute(sa.update(places).where(mine).values(record=record))
+                    return
+        raise errors.Conflict(f"Instance {uuid} is being scheduled; ask again.")
+
+    def console_output(self, caller: Caller, uuid: str, lines: int | None) -> str:
+        """Return the end of the serial console's log: the last ``lines`` lines, or all that is kept.
+
+        Raises Conflict while there is no guest, CapabilityMissing if the driver keeps no log.
+        """
+        cell = self._placed(caller, uuid, "get console output of")
+        instance = instances.get(cell.db, uuid)
+        if instance.host is None or instance.launched_at is None:
+            raise errors.Conflict(f"Instance {uuid} is not ready.")
+        return str(self._bus.call(instance.host, "console_output", instance=instance, lines=lines))
+
+    def _power(
+        self,
+        caller: Caller,
+        uuid: str,
+        kind: str,
+        task_state: str,
+        vm_states: tuple[str, ...],
+        args: Mapping[str, Any] | None = None,
+    ) -> None:
+        self._begin(caller, self._placed(caller, uuid, kind), uuid, kind, task_state, vm_states, args or {}, {})
+
+    def _begin(
+        self,
+        caller: Caller,
+        cell: Cell,
+        uuid: str,
+        kind: str,
+        task_state: str,
+        vm_states: tuple[str, ...],
+        args: Mapping[str, Any],
+        values: Mapping[str, Any],
+    ) -> None:
+        with cell.db.write() as connection:
+            table = instances_table
+            row = connection.execute(
+                sa.select(table.c.host, table.c.vm_state, table.c.task_state).where(table.c.uuid == uuid)
+            ).first()
+            if row is None:
+                raise _not_found(uuid)
+            operation = self._operation(caller, kind, uuid, kind, COMPUTE, row.host, args)
+            if row.host is None or not instances.begin_task(connection, uuid, operation.uuid, task_state, vm_states):
+                what, state = ("task_state", row.task_state) if row.task_state else ("vm_state", row.vm_state)
+                raise errors.Conflict(f"Cannot '{kind}' instance {uuid} while it is in {what} {state}")
+            if values:
+                instances.set_values(connection, uuid, **values)
+            operations.insert(connection, cell_operations, operation)
+        self._bus.ring(COMPUTE, row.host, operation.uuid)
+
+    def _operation(
+        self,
+        caller: Caller,
+        kind: str,
+        uuid: str,
+        step: str,
+        role: str,
+        host: str | None,
+        args: Mapping[str, Any] | None = None,
+    ) -> Operation:
+        return Operation(
+            uuid=str(uuidlib.uuid4()), kind=kind, instance_uuid=uuid, project_id=caller.project_id,
+            user_id=caller.user_id, request_id=caller.request_id, step=step, role=role, host=host,
+            deadline=now() + self._conf.operations.deadline, args=args or {},
+        )  # fmt: skip
+
+    def _place(self, caller: Caller, uuid: str) -> Mapping[str, Any]:
+        place = instances.place_of(self._api_db, uuid)
+        if place is None or not (caller.is_admin or place["project_id"] == caller.project_id):
+            raise _not_found(uuid)
+        return place
+
+    def _placed(self, caller: Caller, uuid: str, what: str) -> Cell:
+        place = self._place(caller, uuid)
+        if place["state"] == instances.PLACED:
+            return self._cells.get(place["cell_uuid"])
+        state = "vm_state error" if place["state"] == instances.LOST else "task_state scheduling"
+        raise errors.Conflict(f"Cannot '{what}' instance {uuid} while it is in {state}")
+
+
+def _not_found(uuid: str) -> errors.NotFound:
+    return errors.NotFound(f"Instance {uuid} could not be found.")

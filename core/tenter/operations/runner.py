@@ -1,0 +1,266 @@
+"""The runner: claims operations, runs their steps in threads, writes each outcome under the fence."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+import uuid as uuidlib
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+
+from tenter import errors
+from tenter.bus import Bus
+from tenter.cells import Cells
+from tenter.operations.model import COMPUTE, HostSide, Kinds, Outcome, StepContext
+from tenter.scheduler import Scheduler
+from tenter.store import operations
+from tenter.store.engine import Database, now
+from tenter.store.operations import Operation
+
+LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Source:
+    """One table of operations."""
+
+    db: Database
+    table: sa.Table
+    cell_uuid: str | None = None
+
+
+class Runner:
+    """Drives the steps of one role, on one host if the role is compute."""
+
+    def __init__(
+        self,
+        role: str,
+        host: str | None,
+        sources: Sequence[Source],
+        kinds: Kinds,
+        bus: Bus,
+        cells: Cells,
+        conf: Any,
+        workers: int,
+        api_db: Database | None = None,
+        scheduler: Scheduler | None = None,
+        host_side: HostSide | None = None,
+    ) -> None:
+        self.role, self.host = role, host
+        self.owner = f"{role}:{host or '-'}:{os.getpid()}:{uuidlib.uuid4().hex[:12]}"
+        self._sources, self._kinds, self._bus, self._cells = list(sources), kinds, bus, cells
+        self._conf, self._api_db, self._scheduler, self._host_side = conf, api_db, scheduler, host_side
+        self._workers = workers
+        self._pool = ThreadPoolExecutor(workers, thread_name_prefix=f"{role}-step")
+        self._bell = threading.Condition()
+        self._rung = True
+        self._stopping = False
+        self._lock = threading.Lock()
+        self._held: dict[str, Source] = {}
+        self._trying: set[str] = set()
+        self._threads = [
+            threading.Thread(target=self._dispatch, name=f"{role}-dispatch", daemon=True),
+            threading.Thread(target=self._renew, name=f"{role}-renew", daemon=True),
+        ]
+
+    def start(self, sole: bool = False) -> None:
+        """Start looking for work. ``sole``: no other process has this role (on this host), so what earlier ones held is
+        taken over at once and not when its lease runs out."""
+        if sole:
+            for source in self._sources:
+                freed = operations.release_of_host(source.db, source.table, self.role, self.host, self.owner)
+                if freed:
+                    LOG.info("Taking over %d operations that an earlier process left", freed)
+        self._bus.listen(self.role, self.host, self._heard)
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self, timeout: float = 10.0) -> None:
+        """Take no more work and wait for the steps that run, at most ``timeout`` seconds; others take over the rest."""
+        with self._bell:
+            self._stopping = True
+            self._bell.notify_all()
+        until = time.monotonic() + timeout
+        while self._held and time.monotonic() < until:
+            time.sleep(0.02)
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def _heard(self, uuid: str | None) -> None:
+        if uuid is not None:
+            self._offer(uuid)
+            return
+        with self._bell:
+            self._rung = True
+            self._bell.notify()
+
+    def _offer(self, uuid: str) -> None:
+        with self._lock:
+            if self._stopping or uuid in self._trying:
+                return
+            self._trying.add(uuid)
+        try:
+            self._pool.submit(self._try, uuid)
+        except RuntimeError:  # the pool was shut down meanwhile
+            self._trying.discard(uuid)
+
+    def _dispatch(self) -> None:
+        poll = self._conf.operations.poll_interval
+        while True:
+            with self._bell:
+                if not self._rung and not self._stopping:
+                    self._bell.wait(poll)
+                self._rung = False
+                if self._stopping:
+                    return
+            for source in self._sources:
+                try:
+                    for uuid in operations.todo(source.db, source.table, self.role, self.host, self._workers * 4):
+                        self._offer(uuid)
+                except Exception as exc:
+                    LOG.warning("Cannot look for work: %s", exc)
+
+    def _renew(self) -> None:
+        lease = self._conf.operations.lease
+        while not self._stopping or self._held:
+            time.sleep(lease / 3)
+            with self._lock:
+                held = dict(self._held)
+            for source in self._sources:
+                mine = [uuid for uuid, of in held.items() if of is source]
+                if mine:
+                    try:
+                        operations.renew(source.db, source.table, self.owner, mine, lease)
+                    except Exception as exc:
+                        LOG.warning("Cannot renew leases: %s", exc)
+
+    def _try(self, uuid: str) -> None:
+        try:
+            for source in self._sources:
+                operation = operations.claim(
+                    source.db, source.table, uuid, self.role, self.host, self.owner, self._conf.operations.lease
+                )
+                if operation is not None:
+                    break
+            else:
+                return
+        except Exception as exc:
+            LOG.warning("Cannot claim operation %s: %s", uuid, exc)
+            return
+        finally:
+            with self._lock:
+                self._trying.discard(uuid)
+        with self._lock:
+            self._held[uuid] = source
+        try:
+            self._run(source, operation)
+        except Exception:
+            LOG.exception("Operation %s of instance %s could not be written", uuid, operation.instance_uuid)
+        finally:
+            with self._lock:
+                self._held.pop(uuid, None)
+
+    def _run(self, source: Source, operation: Operation) -> None:
+        kind = self._kinds[operation.kind]
+        context = self._context(source, operation)
+        started, step = now(), operation.step
+        error: Exception | None = None
+        try:
+            self._check(source, operation)
+            outcome = kind.steps[step].run(context)
+        except errors.StaleAttempt as exc:
+            self._stale(source, operation, exc)
+            return
+        except Exception as exc:
+            error = exc
+            self._log_failure(operation, exc)
+            outcome = kind.on_error(context, step, exc)
+        event = {
+            "event": kind.steps[step].event,
+            "step": step,
+            "started": started,
+            "finished": now(),
+            "result": "Error" if error else "Success",
+            "host": self.host,
+            "details": str(error) if error else None,
+        }
+        try:
+            self._write(source, operation, outcome, event)
+        except errors.StaleAttempt as exc:
+            self._stale(source, operation, exc)
+
+    def _check(self, source: Source, operation: Operation) -> None:
+        if operation.cancel:
+            raise operations.Cancelled(f"The operation {operation.kind} was cancelled.")
+        if now() > operation.deadline:
+            raise errors.Unavailable(f"It was not done within {self._conf.operations.deadline:.0f} s.")
+        if operation.step_attempt > self._conf.operations.max_takeovers:
+            raise errors.Unavailable(
+                f"The step {operation.step!r} was begun {operation.step_attempt - 1} times and never came to an end."
+            )
+
+    def _context(self, source: Source, operation: Operation) -> StepContext:
+        last = [0.0, False]
+
+        def cancelled() -> bool:
+            if time.monotonic() - last[0] > 0.25:
+                last[:] = [time.monotonic(), operations.is_cancelled(source.db, source.table, operation)]
+            return bool(last[1])
+
+        return StepContext(
+            operation=operation, db=source.db, table=source.table, cells=self._cells, bus=self._bus,
+            api_db=self._api_db, conf=self._conf, cancelled=cancelled, cell_uuid=source.cell_uuid,
+            scheduler=self._scheduler, host_side=self._host_side,
+        )  # fmt: skip
+
+    def _write(self, source: Source, operation: Operation, outcome: Outcome, event: dict[str, Any]) -> None:
+        values: dict[str, Any] = {"events": [*operation.events, event]}
+        if outcome.data is not None:
+            values["data"] = {**operation.data, **outcome.data}
+        role = None
+        if outcome.next is not None:
+            role = self._kinds[operation.kind].steps[outcome.next].role
+            values.update(
+                step=outcome.next, role=role, host=outcome.host, state=operations.QUEUED,
+                owner=None, lease_until=None, step_attempt=0,
+            )  # fmt: skip
+        else:
+            values.update(operations.ended(operation, outcome.state, outcome.error))
+        with source.db.write() as connection:
+            operations.fenced(connection, source.table, operation, **values)
+            outcome.apply(connection)
+        if outcome.then is not None:
+            outcome.then()
+        if role is not None:
+            self._bus.ring(role, outcome.host if role == COMPUTE else None, operation.uuid)
+        elif not outcome.gone:
+            self._ended(source, operation, outcome.state)
+
+    def _ended(self, source: Source, operation: Operation, state: str) -> None:
+        LOG.info("%s of instance %s: %s", operation.kind, operation.instance_uuid, state)
+        table = source.table
+        waiting = sa.select(table.c.uuid, table.c.role, table.c.host).where(
+            table.c.instance_uuid == operation.instance_uuid, table.c.state.in_(operations.OPEN)
+        )
+        with source.db.read() as connection:
+            rows = connection.execute(waiting).all()
+        for row in rows:
+            self._bus.ring(row.role, row.host if row.role == COMPUTE else None, row.uuid)
+
+    def _stale(self, source: Source, operation: Operation, error: errors.StaleAttempt) -> None:
+        LOG.info("%s of instance %s: %s", operation.kind, operation.instance_uuid, error)
+        if isinstance(error, operations.Cancelled):
+            operations.finish_cancelled(source.db, source.table, operation)
+            self._ended(source, operation, operations.CANCELLED)
+
+    def _log_failure(self, operation: Operation, error: Exception) -> None:
+        known = isinstance(error, errors.TenterError)
+        LOG.warning(
+            "%s of instance %s failed at step %s: %s",
+            operation.kind, operation.instance_uuid, operation.step, error, exc_info=not known,
+        )  # fmt: skip

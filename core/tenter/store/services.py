@@ -1,0 +1,111 @@
+"""What the API shows of the hosts of one cell: services, nodes and what is on them. One query each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+from os_resource_classes import DISK_GB, MEMORY_MB, VCPU
+
+from tenter.store.cell_schema import compute_nodes, instances, inventories, services
+from tenter.store.engine import Database, now
+
+
+def list_services(
+    db: Database, down_after: float, host: str | None = None, binary: str | None = None
+) -> list[dict[str, Any]]:
+    """Return the services by host and binary: the row's columns, ``zone`` (None: no compute) and ``up``.
+
+    ``down_after`` in seconds without a sign of life.
+    """
+    zone = (
+        sa.select(sa.func.max(compute_nodes.c.availability_zone))
+        .where(compute_nodes.c.service_uuid == services.c.uuid)
+        .scalar_subquery()
+    )
+    query = sa.select(services, zone.label("zone")).order_by(services.c.host, services.c.binary)
+    if host:
+        query = query.where(services.c.host == host)
+    if binary:
+        query = query.where(services.c.binary == binary)
+    alive_since = now() - down_after
+    with db.read() as connection:
+        rows = connection.execute(query).mappings().all()
+    return [{**row, "up": is_up(row, alive_since)} for row in rows]
+
+
+def is_up(row: Mapping[str, Any] | sa.RowMapping, alive_since: float) -> bool:
+    """Return whether a service is alive and not declared down."""
+    return not row["forced_down"] and row["last_seen"] >= alive_since
+
+
+def update_service(db: Database, uuid: str, **values: Any) -> bool:
+    """Change columns of a service (disabled, disabled_reason, forced_down); return whether it exists."""
+    with db.write() as connection:
+        update = sa.update(services).where(services.c.uuid == uuid)
+        return bool(connection.execute(update.values(updated_at=now(), **values)).rowcount)
+
+
+def list_nodes(db: Database, down_after: float) -> list[dict[str, Any]]:
+    """Return the nodes by UUID, as os-hypervisors shows them.
+
+    Each has the node's columns; ``service_uuid``, ``disabled``, ``disabled_reason`` and ``up`` of its service;
+    ``vcpus``, ``memory_mb`` (MiB), ``local_gb`` (GiB) and the same with ``_used`` (what is reserved counts as used);
+    ``running_vms`` and ``current_workload`` (instances, and those something is being done to).
+    """
+    query = sa.select(
+        compute_nodes,
+        services.c.disabled,
+        services.c.disabled_reason,
+        services.c.forced_down,
+        services.c.last_seen,
+        *_amounts(),
+        _count().label("running_vms"),
+        _count(instances.c.task_state.is_not(None)).label("current_workload"),
+    )
+    query = query.join(services, services.c.uuid == compute_nodes.c.service_uuid)
+    alive_since = now() - down_after
+    with db.read() as connection:
+        rows = connection.execute(query.order_by(compute_nodes.c.uuid)).mappings().all()
+    return [{**row, "up": is_up(row, alive_since)} for row in rows]
+
+
+def servers_on_nodes(db: Database, node_uuids: Iterable[str]) -> dict[str, list[dict[str, str]]]:
+    """Return the instances on each of the nodes, as ``{"uuid": …, "name": …}``."""
+    found: dict[str, list[dict[str, str]]] = {}
+    query = (
+        sa.select(instances.c.node_uuid, instances.c.uuid, instances.c.display_name)
+        .where(instances.c.node_uuid.in_(list(node_uuids)))
+        .order_by(instances.c.created_at, instances.c.uuid)
+    )
+    with db.read() as connection:
+        for node_uuid, uuid, name in connection.execute(query):
+            found.setdefault(node_uuid, []).append({"uuid": uuid, "name": name})
+    return found
+
+
+def usage(db: Database, project_id: str) -> tuple[int, int, int]:
+    """Return what a project's instances in this cell use: how many, vCPUs, MiB of memory."""
+    query = sa.select(instances.c.flavor).where(instances.c.project_id == project_id)
+    with db.read() as connection:
+        flavors: Sequence[Mapping[str, Any]] = connection.execute(query).scalars().all()
+    return len(flavors), sum(f["vcpus"] for f in flavors), sum(f["memory_mb"] for f in flavors)
+
+
+def _amounts() -> list[sa.ColumnElement[Any]]:
+    columns: list[sa.ColumnElement[Any]] = []
+    for name, resource_class in (("vcpus", VCPU), ("memory_mb", MEMORY_MB), ("local_gb", DISK_GB)):
+        of_class = (
+            inventories.c.provider_uuid == compute_nodes.c.uuid,
+            inventories.c.resource_class == resource_class,
+        )
+        used = inventories.c.used + inventories.c.reserved
+        for label, value in ((name, inventories.c.total), (f"{name}_used", used)):
+            columns.append(sa.func.coalesce(sa.select(value).where(*of_class).scalar_subquery(), 0).label(label))
+    return columns
+
+
+def _count(*conditions: sa.ColumnElement[bool]) -> sa.ScalarSelect[int]:
+    on_node = instances.c.node_uuid == compute_nodes.c.uuid
+    return sa.select(sa.func.count()).select_from(instances).where(on_node, *conditions).scalar_subquery()

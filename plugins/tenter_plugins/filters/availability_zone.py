@@ -1,0 +1,15 @@
+"""AvailabilityZoneFilter: only hosts of the zone that was asked for."""
+
+from __future__ import annotations
+
+from tenter.contracts.scheduling import ACCEPT, HostFilter, HostView, PlacementRequest, Verdict
+
+
+class AvailabilityZoneFilter(HostFilter):
+    """Accepts hosts of the requested availability zone, or any if none was requested."""
+
+    def accepts(self, host: HostView, request: PlacementRequest) -> Verdict:
+        """Return no for a host of another zone."""
+        if request.zone is None or request.zone == host.zone:
+            return ACCEPT
+        return Verdict.reject("zone.other", asked=request.zone, host=host.zone)
