@@ -1,0 +1,291 @@
+"""The driver: credentials to tokens, tokens to identities."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import secrets
+import time
+import uuid
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+from oslo_config import cfg
+
+from tenter import errors
+from tenter.contracts.base import PluginSetup
+from tenter.contracts.identity import (
+    Assignment,
+    AssignmentQuery,
+    AuthRequest,
+    Bootstrap,
+    Entity,
+    EntityQuery,
+    Identity,
+    IdentityDriver,
+    Kind,
+    Scope,
+    SupportsIdentityApi,
+    Token,
+)
+from tenter_plugins.identity.local import passwords
+from tenter_plugins.identity.local.directory import DEFAULT_DOMAIN, Directory, entity, role_names
+from tenter_plugins.identity.local.schema import (
+    ASSIGNMENTS,
+    METADATA,
+    PROJECTS,
+    REVOCATIONS,
+    ROLES,
+    USERS,
+    Store,
+)
+from tenter_plugins.identity.local.tokens import Claims, Sealer, TokenCache, new_audit_id, refused
+from tenter_plugins.sqlite import Database
+
+LOG = logging.getLogger(__name__)
+ADMIN = "admin"
+
+
+class LocalIdentity(IdentityDriver, SupportsIdentityApi):
+    """Users, projects and roles of one domain in a file.
+
+    A token that was validated once is known in memory until something in the file changes; then it is looked
+    at again. So whatever is disabled, removed or revoked counts at once in the process that did it, and in
+    others on the same file after ``refresh_interval``.
+    """
+
+    section = "local_identity"
+    options = (
+        cfg.IntOpt("token_lifetime", default=8 * 3600, min=1, help="Seconds for which a token is valid."),
+        cfg.FloatOpt("refresh_interval", default=1.0, min=0,
+                     help="Seconds after which a change made by another process on the same file is noticed."),
+        cfg.IntOpt("token_cache_size", default=4096, min=1, help="Validated tokens kept in memory."),
+    )  # fmt: skip
+
+    def __init__(self, setup: PluginSetup) -> None:
+        super().__init__(setup)
+        setup.state_dir.chmod(0o700)
+        options = setup.conf[self.section]
+        self._lifetime = options.token_lifetime
+        self._sealer = Sealer(setup.state_dir / "token.key")
+        self._cache = TokenCache(options.token_cache_size)
+        self._store = Store(Database(setup.state_dir / "identity.sqlite", METADATA), options.refresh_interval)
+        self._directory = Directory(self._store)
+
+    def close(self) -> None:
+        self._store.close()
+
+    def validate(self, token: str) -> Identity:
+        generation = self._store.generation()
+        identity = self._cache.get(token, generation)
+        if identity is None:
+            claims = self._sealer.open(token)
+            with self._store.reading() as conn:
+                identity = _identity(*_standing(conn, claims), claims)
+            self._cache.put(token, generation, identity)
+        if identity.expires_at <= time.time():
+            self._cache.forget(token)
+            raise refused()
+        return identity
+
+    def describe_token(self, token: str) -> Token:
+        claims = self._valid(token)
+        with self._store.reading() as conn:
+            return _describe(conn, token, claims)
+
+    def revoke(self, token: str) -> None:
+        claims = self._valid(token)
+        with self._store.changing() as conn:
+            conn.execute(sa.delete(REVOCATIONS).where(REVOCATIONS.c.expires_at < time.time()))
+            row = {"audit_id": claims.audit_ids[0], "expires_at": claims.expires_at}
+            conn.execute(sa.insert(REVOCATIONS).prefix_with("OR IGNORE").values(row))
+
+    def authenticate(self, request: AuthRequest) -> Token:
+        parent = self._valid(request.token) if request.token is not None else None
+        row = self._check_password(request) if request.password is not None else None
+        if parent is None and row is None:
+            raise wrong_credentials()
+        user_id = row["id"] if row is not None else parent.user_id if parent is not None else ""
+        if parent is not None and parent.user_id != user_id:
+            raise wrong_credentials()
+        with self._store.reading() as conn:
+            user = conn.execute(sa.select(USERS).where(USERS.c.id == user_id)).mappings().first()
+            if user is None or not user["enabled"] or (row is not None and user["epoch"] != row["epoch"]):
+                raise wrong_credentials()
+            project_id = _scoped(conn, user, request.scope)
+            claims = self._new_claims(user, project_id, parent, row is not None)
+            return _describe(conn, self._sealer.seal(claims), claims)
+
+    def _new_claims(
+        self, user: sa.RowMapping, project_id: str | None, parent: Claims | None, by_password: bool
+    ) -> Claims:
+        """Return a new token's claims. A token got for a token lives no longer than that one."""
+        now = time.time()
+        methods = {"password"} if by_password else set()
+        expires, audit_ids = now + self._lifetime, [new_audit_id()]
+        if parent is not None:
+            methods |= {"token", *parent.methods}
+            expires = min(expires, parent.expires_at)
+            audit_ids.append(parent.audit_ids[-1])
+        return Claims(
+            user["id"], user["epoch"], project_id, tuple(sorted(methods)), now, expires, tuple(audit_ids)
+        )
+
+    def _valid(self, token: str) -> Claims:
+        self.validate(token)
+        return self._sealer.open(token)
+
+    def _check_password(self, request: AuthRequest) -> sa.RowMapping:
+        """Return the user's row. Whatever is wrong, it takes as long and says the same."""
+        named = (
+            USERS.c.id == request.user_id if request.user_id else USERS.c.name == (request.user_name or "")
+        )
+        with self._store.reading() as conn:
+            row = conn.execute(sa.select(USERS).where(named)).mappings().first()
+        kept = row["password_hash"] if row is not None else None
+        good = passwords.verify(request.password or "", kept)
+        here = request.user_id is not None or request.user_domain in (
+            None,
+            DEFAULT_DOMAIN.id,
+            DEFAULT_DOMAIN.name,
+        )
+        if row is None or not good or not here or not row["enabled"]:
+            LOG.info("Authentication failed for user %s", request.user_id or request.user_name)
+            raise wrong_credentials()
+        return row
+
+    def bootstrap(self, reset_password: bool = False) -> Bootstrap:
+        with self._store.reading() as conn:
+            there = conn.execute(sa.select(USERS.c.id).where(USERS.c.name == ADMIN)).first() is not None
+        password = secrets.token_urlsafe(18) if reset_password or not there else None
+        kept = passwords.hash_password(password) if password else None
+        with self._store.changing() as conn:
+            project_id = _ensure(conn, PROJECTS, enabled=True, description="The administrators' project")
+            before = conn.execute(sa.select(USERS.c.id).where(USERS.c.name == ADMIN)).scalar()
+            if before is not None and not reset_password:
+                return Bootstrap(ADMIN, None, ADMIN)
+            user_id = _ensure(conn, USERS, enabled=True, description="", epoch=0)
+            secret = {"password_hash": kept, "epoch": USERS.c.epoch + 1, "enabled": True}
+            conn.execute(sa.update(USERS).where(USERS.c.id == user_id).values(secret))
+            role_id = conn.execute(sa.select(ROLES.c.id).where(ROLES.c.name == ADMIN)).scalar_one()
+            row = {"user_id": user_id, "project_id": project_id, "role_id": role_id}
+            conn.execute(sa.insert(ASSIGNMENTS).prefix_with("OR IGNORE").values(row))
+        return Bootstrap(ADMIN, password, ADMIN)
+
+    def change_password(self, user_id: str, original: str, password: str) -> None:
+        before = self._check_password(AuthRequest(Scope(), user_id=user_id, password=original))
+        kept = passwords.hash_password(password)
+        with self._store.changing() as conn:
+            same = (USERS.c.id == user_id) & (USERS.c.epoch == before["epoch"])
+            values = {"password_hash": kept, "epoch": USERS.c.epoch + 1}
+            if not conn.execute(sa.update(USERS).where(same).values(values)).rowcount:
+                raise wrong_credentials()
+
+    def show(self, kind: Kind, entity_id: str) -> Entity:
+        return self._directory.show(kind, entity_id)
+
+    def list(self, query: EntityQuery) -> Sequence[Entity]:
+        return self._directory.list(query)
+
+    def create(self, kind: Kind, values: Mapping[str, Any]) -> Entity:
+        return self._directory.create(kind, values)
+
+    def update(self, kind: Kind, entity_id: str, values: Mapping[str, Any]) -> Entity:
+        return self._directory.update(kind, entity_id, values)
+
+    def delete(self, kind: Kind, entity_id: str) -> None:
+        self._directory.delete(kind, entity_id)
+
+    def assignments(self, query: AssignmentQuery) -> Sequence[Assignment]:
+        return self._directory.assignments(query)
+
+    def assign(self, assignment: Assignment, present: bool = True) -> None:
+        self._directory.assign(assignment, present)
+
+
+def wrong_credentials() -> errors.Unauthorized:
+    """Return the error for any credentials that are not right; it does not say what was wrong."""
+    return errors.Unauthorized("The request you have made requires authentication.")
+
+
+def _ensure(conn: sa.Connection, table: sa.Table, **values: object) -> str:
+    """Return the id of the row named ``admin``, made of ``values`` if it is missing."""
+    found = conn.execute(sa.select(table.c.id).where(table.c.name == ADMIN)).scalar()
+    if found is None:
+        found = uuid.uuid4().hex
+        conn.execute(sa.insert(table).values(id=found, name=ADMIN, **values))
+    return str(found)
+
+
+def _standing(
+    conn: sa.Connection, claims: Claims
+) -> tuple[sa.RowMapping, sa.RowMapping | None, frozenset[str]]:
+    """Return user, project and role names of a token as they stand now. Raises Unauthorized if it no longer
+    counts."""
+    user = conn.execute(sa.select(USERS).where(USERS.c.id == claims.user_id)).mappings().first()
+    if user is None or not user["enabled"] or user["epoch"] != claims.epoch:
+        raise refused()
+    revoked = sa.select(REVOCATIONS.c.audit_id).where(REVOCATIONS.c.audit_id == claims.audit_ids[0])
+    if conn.execute(revoked).first() is not None:
+        raise refused()
+    if claims.project_id is None:
+        return user, None, frozenset()
+    project = conn.execute(sa.select(PROJECTS).where(PROJECTS.c.id == claims.project_id)).mappings().first()
+    roles = role_names(conn, claims.user_id, claims.project_id)
+    if project is None or not project["enabled"] or not roles:
+        raise refused()
+    return user, project, roles
+
+
+def _identity(
+    user: sa.RowMapping, project: sa.RowMapping | None, roles: frozenset[str], claims: Claims
+) -> Identity:
+    return Identity(
+        user_id=user["id"],
+        user_name=user["name"],
+        project_id=project["id"] if project is not None else None,
+        project_name=project["name"] if project is not None else None,
+        roles=roles,
+        domain_id=DEFAULT_DOMAIN.id,
+        expires_at=claims.expires_at,
+    )
+
+
+def _describe(conn: sa.Connection, token: str, claims: Claims) -> Token:
+    user, project, names = _standing(conn, claims)
+    rows = conn.execute(sa.select(ROLES).where(ROLES.c.name.in_(names)).order_by(ROLES.c.name)).mappings()
+    return Token(
+        secret=token,
+        user=entity(Kind.USER, user),
+        project=entity(Kind.PROJECT, project) if project is not None else None,
+        roles=tuple(entity(Kind.ROLE, row) for row in rows),
+        **{name: getattr(claims, name) for name in _COPIED},
+    )
+
+
+_COPIED = ("methods", "issued_at", "expires_at", "audit_ids")
+
+
+def _scoped(conn: sa.Connection, user: sa.RowMapping, scope: Scope) -> str | None:
+    """Return the id of the project asked for, or None if none was. Raises Unauthorized if the user may
+    not."""
+    if scope.default:
+        usual = dataclasses.replace(scope, project_id=user["default_project_id"], default=False)
+        try:
+            return _scoped(conn, user, usual)
+        except errors.Unauthorized:
+            return None
+    if scope.project_id is None and scope.project_name is None:
+        return None
+    named = PROJECTS.c.id == scope.project_id if scope.project_id else PROJECTS.c.name == scope.project_name
+    here = scope.project_id is not None or scope.domain_id in (None, DEFAULT_DOMAIN.id, DEFAULT_DOMAIN.name)
+    project = conn.execute(sa.select(PROJECTS).where(named)).mappings().first()
+    if (
+        project is None
+        or not here
+        or not project["enabled"]
+        or not role_names(conn, user["id"], project["id"])
+    ):
+        raise wrong_credentials()
+    return str(project["id"])
