@@ -131,7 +131,8 @@ class ProjectRoles(Resource):
 
     def on_get_one(self, req: falcon.Request, resp: falcon.Response, **ids: str) -> None:
         auth.require_admin(req)
-        if not self._api.assignments(AssignmentQuery(**ids)):
+        query = AssignmentQuery(ids["user_id"], ids["project_id"], ids["role_id"])
+        if not self._api.assignments(query):
             raise errors.NotFound("Could not find role assignment: the user does not have this role there.")
         resp.status = falcon.HTTP_204
 

@@ -47,11 +47,17 @@ def find(conn: sa.Connection, kind: Kind, entity_id: str) -> sa.RowMapping:
     return row
 
 
-def role_names(conn: sa.Connection, user_id: str, project_id: str) -> frozenset[str]:
-    """Return the names of the roles that the user has on the project, with what they imply."""
-    mine = (ASSIGNMENTS.c.user_id == user_id) & (ASSIGNMENTS.c.project_id == project_id)
-    query = sa.select(ROLES.c.name).join(ASSIGNMENTS, ASSIGNMENTS.c.role_id == ROLES.c.id).where(mine)
-    return implied(conn.execute(query).scalars())
+def roles_of(conn: sa.Connection, user_id: str, project_id: str) -> tuple[Entity, ...]:
+    """Return the roles that the user has on the project, with what they imply, by name; empty if none."""
+    given = (
+        (ASSIGNMENTS.c.role_id == ROLES.c.id)
+        & (ASSIGNMENTS.c.user_id == user_id)
+        & (ASSIGNMENTS.c.project_id == project_id)
+    )
+    has = sa.exists().where(given).label("has")
+    rows = conn.execute(sa.select(ROLES, has).order_by(ROLES.c.name)).mappings().all()
+    names = implied(row["name"] for row in rows if row["has"])
+    return tuple(entity(Kind.ROLE, row) for row in rows if row["name"] in names)
 
 
 def add_missing_roles(conn: sa.Connection) -> None:

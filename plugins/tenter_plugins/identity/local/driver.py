@@ -30,7 +30,7 @@ from tenter.contracts.identity import (
     Token,
 )
 from tenter_plugins.identity.local import passwords
-from tenter_plugins.identity.local.directory import DEFAULT_DOMAIN, Directory, entity, role_names
+from tenter_plugins.identity.local.directory import DEFAULT_DOMAIN, Directory, entity, roles_of
 from tenter_plugins.identity.local.schema import (
     ASSIGNMENTS,
     METADATA,
@@ -82,7 +82,7 @@ class LocalIdentity(IdentityDriver, SupportsIdentityApi):
         if identity is None:
             claims = self._sealer.open(token)
             with self._store.reading() as conn:
-                identity = _identity(*_standing(conn, claims), claims)
+                identity = _identity(_describe(conn, token, claims))
             self._cache.put(token, generation, identity)
         if identity.expires_at <= time.time():
             self._cache.forget(token)
@@ -109,13 +109,16 @@ class LocalIdentity(IdentityDriver, SupportsIdentityApi):
         user_id = row["id"] if row is not None else parent.user_id if parent is not None else ""
         if parent is not None and parent.user_id != user_id:
             raise wrong_credentials()
+        generation = self._store.generation()
         with self._store.reading() as conn:
             user = conn.execute(sa.select(USERS).where(USERS.c.id == user_id)).mappings().first()
             if user is None or not user["enabled"] or (row is not None and user["epoch"] != row["epoch"]):
                 raise wrong_credentials()
             project_id = _scoped(conn, user, request.scope)
             claims = self._new_claims(user, project_id, parent, row is not None)
-            return _describe(conn, self._sealer.seal(claims), claims)
+            token = _describe(conn, self._sealer.seal(claims), claims)
+        self._cache.put(token.secret, generation, _identity(token))
+        return token
 
     def _new_claims(
         self, user: sa.RowMapping, project_id: str | None, parent: Claims | None, by_password: bool
@@ -218,53 +221,41 @@ def _ensure(conn: sa.Connection, table: sa.Table, **values: object) -> str:
     return str(found)
 
 
-def _standing(
-    conn: sa.Connection, claims: Claims
-) -> tuple[sa.RowMapping, sa.RowMapping | None, frozenset[str]]:
-    """Return user, project and role names of a token as they stand now. Raises Unauthorized if it no longer
-    counts."""
-    user = conn.execute(sa.select(USERS).where(USERS.c.id == claims.user_id)).mappings().first()
-    if user is None or not user["enabled"] or user["epoch"] != claims.epoch:
-        raise refused()
-    revoked = sa.select(REVOCATIONS.c.audit_id).where(REVOCATIONS.c.audit_id == claims.audit_ids[0])
-    if conn.execute(revoked).first() is not None:
-        raise refused()
-    if claims.project_id is None:
-        return user, None, frozenset()
-    project = conn.execute(sa.select(PROJECTS).where(PROJECTS.c.id == claims.project_id)).mappings().first()
-    roles = role_names(conn, claims.user_id, claims.project_id)
-    if project is None or not project["enabled"] or not roles:
-        raise refused()
-    return user, project, roles
-
-
-def _identity(
-    user: sa.RowMapping, project: sa.RowMapping | None, roles: frozenset[str], claims: Claims
-) -> Identity:
-    return Identity(
-        user_id=user["id"],
-        user_name=user["name"],
-        project_id=project["id"] if project is not None else None,
-        project_name=project["name"] if project is not None else None,
-        roles=roles,
-        domain_id=DEFAULT_DOMAIN.id,
-        expires_at=claims.expires_at,
-    )
-
-
 def _describe(conn: sa.Connection, token: str, claims: Claims) -> Token:
-    user, project, names = _standing(conn, claims)
-    rows = conn.execute(sa.select(ROLES).where(ROLES.c.name.in_(names)).order_by(ROLES.c.name)).mappings()
+    """Return a token as it stands now. Raises Unauthorized if it no longer counts."""
+    revoked = sa.exists().where(REVOCATIONS.c.audit_id == claims.audit_ids[0]).label("revoked")
+    user = conn.execute(sa.select(USERS, revoked).where(USERS.c.id == claims.user_id)).mappings().first()
+    if user is None or user["revoked"] or not user["enabled"] or user["epoch"] != claims.epoch:
+        raise refused()
+    project, roles = None, ()
+    if claims.project_id is not None:
+        of_token = sa.select(PROJECTS).where(PROJECTS.c.id == claims.project_id)
+        project = conn.execute(of_token).mappings().first()
+        roles = roles_of(conn, claims.user_id, claims.project_id)
+        if project is None or not project["enabled"] or not roles:
+            raise refused()
     return Token(
         secret=token,
         user=entity(Kind.USER, user),
         project=entity(Kind.PROJECT, project) if project is not None else None,
-        roles=tuple(entity(Kind.ROLE, row) for row in rows),
-        **{name: getattr(claims, name) for name in _COPIED},
+        roles=roles,
+        methods=claims.methods,
+        issued_at=claims.issued_at,
+        expires_at=claims.expires_at,
+        audit_ids=claims.audit_ids,
     )
 
 
-_COPIED = ("methods", "issued_at", "expires_at", "audit_ids")
+def _identity(token: Token) -> Identity:
+    return Identity(
+        user_id=token.user.id,
+        user_name=token.user.name,
+        project_id=token.project.id if token.project else None,
+        project_name=token.project.name if token.project else None,
+        roles=frozenset(role.name for role in token.roles),
+        domain_id=DEFAULT_DOMAIN.id,
+        expires_at=token.expires_at,
+    )
 
 
 def _scoped(conn: sa.Connection, user: sa.RowMapping, scope: Scope) -> str | None:
@@ -281,11 +272,6 @@ def _scoped(conn: sa.Connection, user: sa.RowMapping, scope: Scope) -> str | Non
     named = PROJECTS.c.id == scope.project_id if scope.project_id else PROJECTS.c.name == scope.project_name
     here = scope.project_id is not None or scope.domain_id in (None, DEFAULT_DOMAIN.id, DEFAULT_DOMAIN.name)
     project = conn.execute(sa.select(PROJECTS).where(named)).mappings().first()
-    if (
-        project is None
-        or not here
-        or not project["enabled"]
-        or not role_names(conn, user["id"], project["id"])
-    ):
+    if project is None or not here or not project["enabled"] or not roles_of(conn, user["id"], project["id"]):
         raise wrong_credentials()
     return str(project["id"])
