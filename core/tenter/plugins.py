@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import difflib
 import logging
-from collections.abc import Sequence
+import socket
+from collections.abc import Callable, Sequence
+from importlib import metadata
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeVar, cast
 
 from oslo_config import cfg
 from stevedore import driver as stevedore_driver
 from stevedore import exception as stevedore_exception
-from stevedore import extension as stevedore_extension
 
 from tenter import errors
 from tenter.contracts.base import Plugin, PluginSetup
@@ -47,8 +48,27 @@ def compatible(written_for: str, ours: str) -> bool:
 
 def names(kind: str) -> list[str]:
     """Return the names of the installed plugins of one kind, without importing them."""
-    manager = stevedore_extension.ExtensionManager
-    return sorted({ep.name for ep in manager(GROUPS[kind], invoke_on_load=False).list_entry_points()})
+    return sorted({entry_point.name for entry_point in metadata.entry_points(group=GROUPS[kind])})
+
+
+def check_installed(kind: str, name: str) -> None:
+    """Raise PluginBroken, naming what is near, if no plugin of that kind is installed under ``name``."""
+    known = names(kind)
+    if name not in known:
+        near = difflib.get_close_matches(name, known, 1)
+        hint = f" Did you mean {near[0]!r}?" if near else f" Installed: {', '.join(known) or 'none'}."
+        raise errors.PluginBroken(f"No {kind} plugin is called {name!r}.{hint}")
+
+
+def load_server(name: str) -> Callable[[cfg.ConfigOpts, socket.socket, Callable[[], object]], None]:
+    """Return the function that serves the API on a listening socket (entry point group ``tenter.servers``).
+
+    It is given the configuration, the socket, and a function that starts the fabric in the serving process.
+    """
+    manager = stevedore_driver.DriverManager(
+        "tenter.servers", name, invoke_on_load=False, on_load_failure_callback=_raise_load_failure
+    )
+    return cast("Callable[[cfg.ConfigOpts, socket.socket, Callable[[], object]], None]", manager.driver)
 
 
 def load_class(kind: str, name: str, base: type[P]) -> type[P]:
@@ -56,15 +76,11 @@ def load_class(kind: str, name: str, base: type[P]) -> type[P]:
 
     Raises PluginBroken with a sentence that says what to do: unknown name, import error, wrong class or version.
     """
+    check_installed(kind, name)
     try:
         manager = stevedore_driver.DriverManager(
             GROUPS[kind], name, invoke_on_load=False, on_load_failure_callback=_raise_load_failure
         )
-    except stevedore_exception.NoMatches as exc:
-        known = names(kind)
-        near = difflib.get_close_matches(name, known, 1)
-        hint = f" Did you mean {near[0]!r}?" if near else f" Installed: {', '.join(known) or 'none'}."
-        raise errors.PluginBroken(f"No {kind} plugin is called {name!r}.{hint}") from exc
     except stevedore_exception.MultipleMatches as exc:
         raise errors.PluginBroken(f"More than one {kind} plugin is called {name!r}; remove one: {exc}") from exc
     cls = manager.driver

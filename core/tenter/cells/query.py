@@ -1,7 +1,7 @@
 """What a list of instances is asked for: conditions, order and page.
 
-A condition has two forms: one in SQL, which may let through more than wanted (``exact`` is then False), and one on a row
-as a dict, which decides. Rows that are not in a cell yet are only ever judged by the second form.
+A condition has two forms: one in SQL, which may let through more than wanted (``exact`` is then False), and one on
+a row as a dict, which decides. Rows that are not in a cell yet are only ever judged by the second form.
 """
 
 from __future__ import annotations
@@ -106,7 +106,7 @@ class InStates(Condition):
     def _one(states: StateSet) -> sa.ColumnElement[bool]:
         same = instances.c.vm_state == states.vm_state
         column = instances.c.task_state
-        listed = column.in_(sorted(task for task in states.tasks if task is not None))
+        listed: sa.ColumnElement[bool] = column.in_(sorted(task for task in states.tasks if task is not None))
         if None in states.tasks:
             listed = sa.or_(listed, column.is_(None))
             return sa.and_(same, sa.not_(listed) if states.inverted else listed)
@@ -277,7 +277,7 @@ class ServerQuery:
 
     @property
     def needed(self) -> tuple[str, ...]:
-        """Return the columns to read: those shown, sorted by, and judged by conditions that SQL cannot decide."""
+        """Return the columns to read: shown, sorted by, or judged by conditions that SQL cannot decide."""
         names = dict.fromkeys(("uuid", *self.columns, *(sort.column for sort in self.order)))
         for condition in self.conditions:
             if not condition.exact:

@@ -1,7 +1,7 @@
 """Reading instances wherever they are: projections over all cells and the places that are in no cell.
 
-An instance is written to its cell before its place says so. Whoever reads places first and cells afterwards may see an
-instance twice (then the cell knows better) but never misses one.
+An instance is written to its cell before its place says so. Whoever reads places first and cells afterwards may
+see an instance twice (then the cell knows better) but never misses one.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from tenter.cells.cells import Cells
 from tenter.cells.query import ServerQuery
 from tenter.store import api_schema, cell_schema
 from tenter.store.api_schema import places
-from tenter.store.cell_schema import instances
+from tenter.store.cell_schema import compute_nodes, instances
 from tenter.store.columns import Json
 from tenter.store.engine import Database
 from tenter.store.instances import DELETING, LOST, PLACED, UNSCHEDULED
@@ -134,7 +134,7 @@ class ServerReader:
     def _unplaced(
         self, query: ServerQuery, key: Callable[[Mapping[str, Any]], Any], after: Mapping[str, Any] | None
     ) -> Sequence[dict[str, Any]]:
-        """Return the first ``limit`` instances that are in no cell, in order; read at once, before any cell."""
+        """Return the first ``limit`` instances that are in no cell, in order."""
         select = sa.select(*_PLACE_COLUMNS).where(places.c.state.in_(_NO_CELL))
         if query.project_id is not None:
             select = select.where(places.c.project_id == query.project_id)
@@ -169,8 +169,19 @@ class ServerReader:
             after = dict(zip(names, rows[-1], strict=True))
             size = max(size, 500)
 
+    def hosts(self) -> Sequence[tuple[str, str, str]]:
+        """Return host, node and availability zone of every compute node there is."""
+        query = sa.select(
+            compute_nodes.c.host, compute_nodes.c.hypervisor_hostname, compute_nodes.c.availability_zone
+        )
+        found: Sequence[tuple[str, str, str]] = ()
+        for cell in self._cells.all():
+            with cell.db.read() as connection:
+                found = (*found, *(tuple(row) for row in connection.execute(query)))
+        return found
+
     def operations(self, instance_uuid: str) -> Sequence[dict[str, Any]]:
-        """Return all operations of an instance that are still kept, the latest first, even if the instance is gone."""
+        """Return the operations of an instance, the latest first; they are kept when the instance is gone."""
         found: dict[str, dict[str, Any]] = {}
         tables = [(self._api_db, api_schema.operations)]
         tables += [(cell.db, cell_schema.operations) for cell in self._cells.all()]
@@ -209,7 +220,7 @@ _OPERATION_COLUMNS = (
 )
 
 
-def _from_place(place: sa.Row[Any]) -> dict[str, Any]:
+def _from_place(place: Any) -> dict[str, Any]:
     """Return the row of an instance that is in no cell: being scheduled, or failed for good."""
     row = {**_EMPTY, **(place.record or {})}
     row["uuid"], row["project_id"], row["user_id"] = place.instance_uuid, place.project_id, place.user_id
@@ -224,7 +235,7 @@ def _from_place(place: sa.Row[Any]) -> dict[str, Any]:
 
 
 def _sortable(column: str) -> sa.ColumnElement[Any]:
-    """Return a column for ORDER BY. NULL sorts as the empty value, for databases differ in where they put it."""
+    """Return a column for ORDER BY. NULL sorts as the empty value, for databases put it elsewhere."""
     found = instances.c[column]
     return sa.func.coalesce(found, _no_value(column)) if found.nullable else found
 

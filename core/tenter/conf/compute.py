@@ -11,6 +11,8 @@ OPTS = [
                  help="Seconds between two comparisons of what guests do with what is recorded."),
     cfg.FloatOpt("shutdown_timeout", default=20.0, min=0,
                  help="Seconds a guest is given to stop by itself before it is forced off."),
+    cfg.FloatOpt("network_timeout", default=120.0, min=1,
+                 help="Seconds a build waits for its network to be allocated."),
     cfg.FloatOpt("cpu_allocation_ratio", default=16.0, min=0.1, help="Virtual CPUs offered for each real one."),
     cfg.FloatOpt("ram_allocation_ratio", default=1.0, min=0.1, help="MiB of memory offered for each real one."),
     cfg.FloatOpt("disk_allocation_ratio", default=1.0, min=0.1, help="GiB of disk offered for each real one."),

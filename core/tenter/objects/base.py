@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 sys.modules.setdefault("eventlet", None)  # type: ignore[arg-type]
 
@@ -38,6 +38,10 @@ class TenterObject(base.VersionedObject):
 
     OBJ_SERIAL_NAMESPACE = "tenter_object"
     OBJ_PROJECT_NAMESPACE = "tenter"
+
+    if TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any: ...
 
     @classmethod
     def from_mapping(cls, values: Mapping[str, Any]) -> Self:

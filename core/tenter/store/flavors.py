@@ -197,7 +197,9 @@ def grant_flavor(db: Database, flavorid: str, project_id: str) -> Sequence[str]:
             connection.execute(sa.insert(flavor_projects).values(flavor_id=key, project_id=project_id))
             return _projects(connection, key)
     except db_exception.DBDuplicateEntry as exc:
-        raise errors.Conflict(f"Flavor access already exists for flavor {flavorid} and project {project_id}.") from exc
+        raise errors.Conflict(
+            f"Flavor access already exists for flavor {flavorid} and project {project_id}."
+        ) from exc
 
 
 def revoke_flavor(db: Database, flavorid: str, project_id: str) -> Sequence[str]:

@@ -40,7 +40,9 @@ def list_keypairs(
         return connection.execute(query.limit(limit)).mappings().all()
 
 
-def create_keypair(db: Database, user_id: str, name: str, type: str, public_key: str, fingerprint: str) -> KeyPair:
+def create_keypair(
+    db: Database, user_id: str, name: str, type: str, public_key: str, fingerprint: str
+) -> KeyPair:
     """Write a key pair and return it. Raises Conflict if the user has one of that name."""
     values = {
         "user_id": user_id,

@@ -8,7 +8,9 @@ from typing import Any
 import sqlalchemy as sa
 from os_resource_classes import DISK_GB, MEMORY_MB, VCPU
 
-from tenter.store.cell_schema import compute_nodes, instances, inventories, services
+from tenter import errors
+from tenter.store.api_schema import places
+from tenter.store.cell_schema import claims, compute_nodes, instances, inventories, services
 from tenter.store.engine import Database, now
 
 
@@ -89,8 +91,18 @@ def usage(db: Database, project_id: str) -> tuple[int, int, int]:
     """Return what a project's instances in this cell use: how many, vCPUs, MiB of memory."""
     query = sa.select(instances.c.flavor).where(instances.c.project_id == project_id)
     with db.read() as connection:
-        flavors: Sequence[Mapping[str, Any]] = connection.execute(query).scalars().all()
-    return len(flavors), sum(f["vcpus"] for f in flavors), sum(f["memory_mb"] for f in flavors)
+        return _sums(connection.execute(query).scalars().all())
+
+
+def unscheduled_usage(api_db: Database, project_id: str) -> tuple[int, int, int]:
+    """Return the same for a project's instances that are in no cell."""
+    query = sa.select(places.c.record).where(places.c.project_id == project_id, places.c.record.is_not(None))
+    with api_db.read() as connection:
+        return _sums([record.get("flavor") or {} for record in connection.execute(query).scalars()])
+
+
+def _sums(flavors: Sequence[Mapping[str, Any]]) -> tuple[int, int, int]:
+    return len(flavors), sum(f.get("vcpus", 0) for f in flavors), sum(f.get("memory_mb", 0) for f in flavors)
 
 
 def _amounts() -> list[sa.ColumnElement[Any]]:
@@ -102,10 +114,32 @@ def _amounts() -> list[sa.ColumnElement[Any]]:
         )
         used = inventories.c.used + inventories.c.reserved
         for label, value in ((name, inventories.c.total), (f"{name}_used", used)):
-            columns.append(sa.func.coalesce(sa.select(value).where(*of_class).scalar_subquery(), 0).label(label))
+            columns.append(
+                sa.func.coalesce(sa.select(value).where(*of_class).scalar_subquery(), 0).label(label)
+            )
     return columns
 
 
 def _count(*conditions: sa.ColumnElement[bool]) -> sa.ScalarSelect[int]:
     on_node = instances.c.node_uuid == compute_nodes.c.uuid
     return sa.select(sa.func.count()).select_from(instances).where(on_node, *conditions).scalar_subquery()
+
+
+def delete_service(db: Database, uuid: str) -> bool:
+    """Delete a service with its nodes and their inventories; return whether there was such a service.
+
+    A process that still runs registers itself anew. Raises Conflict if instances are on its host.
+    """
+    nodes = sa.select(compute_nodes.c.uuid).where(compute_nodes.c.service_uuid == uuid)
+    with db.write() as connection:
+        host = connection.execute(sa.select(services.c.host).where(services.c.uuid == uuid)).scalar()
+        if host is None:
+            return False
+        held = sa.select(instances.c.uuid).where(instances.c.node_uuid.in_(nodes)).limit(1)
+        claimed = sa.select(claims.c.holder_uuid).where(claims.c.provider_uuid.in_(nodes)).limit(1)
+        if connection.execute(held).first() or connection.execute(claimed).first():
+            raise errors.Conflict(f"Host {host} has instances; delete them or move them away first.")
+        connection.execute(sa.delete(inventories).where(inventories.c.provider_uuid.in_(nodes)))
+        connection.execute(sa.delete(compute_nodes).where(compute_nodes.c.service_uuid == uuid))
+        connection.execute(sa.delete(services).where(services.c.uuid == uuid))
+        return True

@@ -1,0 +1,81 @@
+"""Serving the API with gunicorn: a master that holds the port, and one worker with threads that holds the fabric."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from gunicorn.app.base import BaseApplication
+from oslo_config import cfg
+
+from tenter import errors
+
+LOG = logging.getLogger(__name__)
+APP_LOAD_ERROR = 4
+"""Exit code by which a gunicorn worker tells its master that starting it again will not help."""
+
+
+class Server(BaseApplication):
+    """A gunicorn application whose worker starts the fabric and builds the API on it."""
+
+    def __init__(self, conf: cfg.ConfigOpts, listener: socket.socket, boot: Callable[[], Any]) -> None:
+        self._conf, self._listener, self._boot = conf, listener, boot
+        self._cloud: Any = None
+        super().__init__()
+
+    def load_config(self) -> None:
+        """Set gunicorn's options from ours."""
+        options: dict[str, Any] = {
+            "bind": f"fd://{self._listener.fileno()}",
+            "workers": 1,
+            "worker_class": "gthread",
+            "threads": self._conf.api.threads,
+            "keepalive": 75,
+            "timeout": 0,
+            "graceful_timeout": 15,
+            "proc_name": "tenter",
+            "loglevel": "warning",
+            "worker_exit": lambda server, worker: self._stop(),
+            "limit_request_line": 8190,
+            "control_socket_disable": True,
+        }
+        for name, value in options.items():
+            if name in self.cfg.settings:
+                self.cfg.set(name, value)
+
+    def load(self) -> Any:
+        """Start the fabric in this worker and return the WSGI application."""
+        from tenter.cells.reading import ServerReader
+        from tenter_api.app import create_app
+        from tenter_api.services import Services
+
+        try:
+            cloud = self._cloud = self._boot()
+            fabric = cloud.fabric
+            reader = ServerReader(fabric.api_db, fabric.cells)
+            return create_app(
+                Services(self._conf, fabric, cloud.identity, cloud.image, cloud.network, reader)
+            )
+        except errors.TenterError as exc:
+            LOG.debug("The worker cannot start", exc_info=True)
+            print(f"tenter: {exc}", file=sys.stderr, flush=True)
+            os._exit(APP_LOAD_ERROR)
+
+    def _stop(self) -> None:
+        if self._cloud is not None:
+            self._cloud.stop()
+
+
+def serve(conf: cfg.ConfigOpts, listener: socket.socket, boot: Callable[[], Any]) -> None:
+    """Serve until SIGINT or SIGTERM. ``boot`` is called in the worker and returns fabric and drivers.
+
+    Exits with 1 if the worker cannot start.
+    """
+    try:
+        Server(conf, listener, boot).run()
+    except SystemExit as exc:
+        sys.exit(1 if exc.code else 0)

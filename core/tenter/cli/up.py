@@ -1,0 +1,98 @@
+"""``tenter up``: the whole cloud as one service.
+
+A master process (gunicorn's) holds the port and the state directory's lock; its one worker holds everything else. Should
+the worker die, the master starts another, which takes over what was being done.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import socket
+import sys
+from pathlib import Path
+
+from oslo_config import cfg
+from oslo_log import log as oslo_logging
+
+from tenter import errors, plugins
+from tenter.cli import state
+from tenter.conf import new_conf
+
+NOISY = (
+    "alembic", "stevedore", "sqlalchemy", "oslo_db", "oslo_service", "gunicorn.error", "falcon", "urllib3",
+)  # fmt: skip
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run until SIGINT or SIGTERM; return the exit code."""
+    conf = _configuration(args)
+    state_dir = Path(conf.state_dir).absolute()
+    conf.set_override("state_dir", str(state_dir))
+    state.prepare(state_dir)
+    plugins.check_installed("virt", conf.virt_driver)
+    held = state.lock(state_dir)
+    listener = _listen(conf.api.listen, conf.api.port)
+    serve = plugins.load_server("gunicorn")
+    try:
+        serve(conf, listener, lambda: _boot(conf, args.reset_password))
+    finally:
+        held.close()
+    return 0
+
+
+def _configuration(args: argparse.Namespace) -> cfg.ConfigOpts:
+    try:
+        conf = new_conf(
+            args.config_file, args.state_dir, api__port=args.port, virt_driver=args.driver, debug=args.debug or None
+        )
+    except (cfg.Error, ValueError) as exc:
+        raise errors.Invalid(f"The configuration cannot be used: {exc}") from exc
+    oslo_logging.set_defaults(
+        logging_context_format_string="%(asctime)s.%(msecs)03d %(levelname)s %(name)s [%(request_id)s] %(message)s",
+        default_log_levels=[f"{name}=WARNING" for name in NOISY],
+    )
+    oslo_logging.setup(conf, "tenter")
+    logging.captureWarnings(True)
+    return conf
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as exc:
+        listener.close()
+        raise errors.Conflict(
+            f"Port {port} on {host} cannot be used: {os.strerror(exc.errno or 0)}. Choose another with --port."
+        ) from exc
+    listener.listen(1024)
+    return listener
+
+
+def _boot(conf: cfg.ConfigOpts, reset_password: bool) -> object:
+    """Start everything in the worker; return what the API is built on."""
+    from tenter.cli import embedded
+
+    cloud = embedded.start(conf)
+    state_dir = Path(conf.state_dir)
+    url = conf.api.public_url or f"http://{conf.api.listen}:{conf.api.port}"
+    (state_dir / state.ENDPOINT).write_text(url + "\n")
+    password = state.read_password(state_dir)
+    admin = cloud.bootstrap(reset_password or password is None)
+    if admin is not None:
+        path = state.write_clouds(state_dir, url, admin.user, admin.password or password or "", admin.project)
+        print(_welcome(url, path), file=sys.stderr, flush=True)
+    return cloud
+
+
+def _welcome(url: str, clouds: Path) -> str:
+    return (
+        f"Tenter is up at {url}\n"
+        f"  export OS_CLIENT_CONFIG_FILE={clouds} OS_CLOUD=tenter\n"
+        "  openstack server list\n"
+        "Ctrl-C stops it and leaves the guests running."
+    )

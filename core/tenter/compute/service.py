@@ -1,0 +1,114 @@
+"""The compute service: brings its host up, reports it, and runs the steps of role compute."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+from tenter import errors, objects
+from tenter.cells import Cell
+from tenter.compute import identity, power_sync
+from tenter.compute.guests import Guests
+from tenter.contracts.image import ImageDriver
+from tenter.contracts.network import NetworkDriver
+from tenter.contracts.virt import GuestRef, HostSetup, SupportsConsoleOutput, VirtDriver
+from tenter.operations.fabric import Fabric
+from tenter.operations.kinds import all_kinds
+from tenter.operations.model import COMPUTE
+from tenter.operations.runner import Runner, Source
+from tenter.store import cell_schema, hosts
+
+LOG = logging.getLogger(__name__)
+BINARY = "tenter-compute"
+
+
+class ComputeEndpoint:
+    """What others may call on a host, through the bus."""
+
+    def __init__(self, virt: VirtDriver, max_bytes: int) -> None:
+        self._virt, self._max_bytes = virt, max_bytes
+
+    def console_output(self, instance: objects.Instance, lines: int | None) -> str:
+        """Return the end of the guest's serial console log as text."""
+        if not isinstance(self._virt, SupportsConsoleOutput):
+            raise errors.CapabilityMissing("This host's driver keeps no console log.")
+        raw = self._virt.console_output(GuestRef(instance.uuid, instance.handle), self._max_bytes)
+        text = raw.decode("utf-8", "replace")
+        if lines is None or lines < 0:
+            return text
+        return "".join(text.splitlines(keepends=True)[-lines:]) if lines else ""
+
+
+class ComputeService:
+    """One host of one cell."""
+
+    def __init__(
+        self, fabric: Fabric, cell: Cell, virt: VirtDriver, network: NetworkDriver, image: ImageDriver
+    ) -> None:
+        self._fabric, self._cell, self._virt, self._network = fabric, cell, virt, network
+        self._conf = fabric.conf
+        self.host: str = self._conf.host
+        self.uuid = identity.service_uuid(fabric.state_dir, BINARY)
+        self._guests = Guests(self._conf, self.host, virt, network, image)
+        self._runner = Runner(
+            COMPUTE, self.host, [Source(cell.db, cell_schema.operations, cell.uuid)], all_kinds(), fabric.bus,
+            fabric.cells, self._conf, self._conf.compute.workers, host_side=self._guests,
+        )  # fmt: skip
+        self._stopped = threading.Event()
+        self._threads = [
+            self._every(self._conf.compute.report_interval, self.report),
+            self._every(self._conf.compute.power_sync_interval, self._sync),
+        ]
+
+    def start(self) -> None:
+        """Make the host ready and take work. Raises what the drivers raise if it cannot be made ready."""
+        wired = self._network.init_host(self.host)
+        self._virt.init_host(HostSetup(self.host, wired.namespace, wired.mode))
+        self.report()
+        self._sync()
+        self._fabric.bus.serve(self.host, ComputeEndpoint(self._virt, self._conf.compute.console_bytes))
+        self._runner.start(sole=True)
+        for thread in self._threads:
+            thread.start()
+        LOG.info("Compute %s is up with driver %s", self.host, self._virt.describe().name)
+
+    def stop(self, timeout: float) -> None:
+        """Take no more work, finish what runs within ``timeout`` seconds; guests go on running."""
+        self._stopped.set()
+        self._runner.stop(timeout)
+        self._guests.close()
+        self._virt.close()
+        self._network.close()
+
+    def report(self) -> None:
+        """Write this host's sign of life and what it has."""
+        conf = self._conf.compute
+        ratios = {
+            "VCPU": conf.cpu_allocation_ratio,
+            "MEMORY_MB": conf.ram_allocation_ratio,
+            "DISK_GB": conf.disk_allocation_ratio,
+        }
+        hosts.report_service(self._cell.db, self.uuid, self.host, BINARY)
+        hosts.report_nodes(
+            self._cell.db, self.uuid, self.host, conf.availability_zone, self._virt.describe(),
+            self._virt.inventory(), ratios,
+        )  # fmt: skip
+
+    def _sync(self) -> None:
+        power_sync.sync(self._cell.db, self.host, self._virt)
+
+    def _every(self, interval: float, work: Callable[[], Any]) -> threading.Thread:
+        def loop() -> None:
+            while not self._stopped.wait(interval):
+                began = time.monotonic()
+                try:
+                    work()
+                except Exception as exc:
+                    LOG.warning("%s failed: %s", work.__name__, exc)
+                if time.monotonic() - began > interval:
+                    LOG.warning("%s took longer than its interval of %.0f s", work.__name__, interval)
+
+        return threading.Thread(target=loop, name=f"compute-{work.__name__}", daemon=True)
