@@ -19,7 +19,13 @@ BOOLEAN: Schema = {
     + [word for pair in (("true", "false"), ("1", "0"), ("on", "off"), ("yes", "no")) for word in pair]
     + ["True", "TRUE", "On", "ON", "Yes", "YES", "False", "FALSE", "Off", "OFF", "No", "NO"],
 }
-COUNT: Schema = {"type": ["integer", "string"], "pattern": "^[0-9]+$", "minimum": 1, "minLength": 1, "maxLength": 20}
+COUNT: Schema = {
+    "type": ["integer", "string"],
+    "pattern": "^[0-9]+$",
+    "minimum": 1,
+    "minLength": 1,
+    "maxLength": 20,
+}
 SHORT_HOSTNAME: Schema = {
     "type": "string",
     "pattern": "^[a-zA-Z0-9]+[a-zA-Z0-9-]*[a-zA-Z0-9]+$",
@@ -33,7 +39,11 @@ DISK_CONFIG: Schema = {"type": "string", "enum": ["AUTO", "MANUAL"]}
 BASE64: Schema = {"type": "string", "format": "base64", "maxLength": 65535}
 META_VALUE: Schema = {"type": "string", "maxLength": 255}
 META_KEY = "^[a-zA-Z0-9-_:. ]{1,255}$"
-METADATA: Schema = {"type": "object", "patternProperties": {META_KEY: META_VALUE}, "additionalProperties": False}
+METADATA: Schema = {
+    "type": "object",
+    "patternProperties": {META_KEY: META_VALUE},
+    "additionalProperties": False,
+}
 CERTIFICATES: Schema = {
     "type": ["array", "null"],
     "minItems": 1,
@@ -222,7 +232,9 @@ STOP: ByVersion = {1: named("os-stop", {})}
 REBOOT: ByVersion = {
     1: named(
         "reboot",
-        closed({"type": {"type": "string", "enum": ["HARD", "Hard", "hard", "SOFT", "Soft", "soft"]}}, ("type",)),
+        closed(
+            {"type": {"type": "string", "enum": ["HARD", "Hard", "hard", "SOFT", "Soft", "soft"]}}, ("type",)
+        ),
     )
 }
 CONSOLE_OUTPUT: ByVersion = {
@@ -241,6 +253,7 @@ CONSOLE_OUTPUT: ByVersion = {
     )
 }
 METADATA_ALL: ByVersion = {1: named("metadata", METADATA)}
+TAGS: ByVersion = {1: named("tags", {"type": "array", "items": TAG, "maxItems": 50})}
 METADATA_ITEM: ByVersion = {
     1: named("meta", {**METADATA, "minProperties": 1, "maxProperties": 1}),
 }
@@ -267,25 +280,28 @@ INTERNAL_FILTERS = (
 """Names that are refused as filters at every microversion."""
 
 IGNORED_SORT_KEYS = (
-    "architecture cell_name cleaned default_ephemeral_device default_swap_device deleted deleted_at disable_terminate"
-    " ephemeral_gb ephemeral_key_uuid id key_data launched_on memory_mb os_type reservation_id root_gb"
-    " shutdown_terminate user_data vcpus vm_mode"
-).split()
+    "architecture", "cell_name", "cleaned", "default_ephemeral_device", "default_swap_device", "deleted",
+    "deleted_at", "disable_terminate", "ephemeral_gb", "ephemeral_key_uuid", "id", "key_data",
+    "launched_on", "memory_mb", "os_type", "reservation_id", "root_gb", "shutdown_terminate", "user_data",
+    "vcpus", "vm_mode",
+)  # fmt: skip
 SORT_KEYS = (
-    "access_ip_v4 access_ip_v6 auto_disk_config availability_zone config_drive created_at display_description"
-    " display_name host hostname image_ref instance_type_id kernel_id key_name launch_index launched_at locked_by node"
-    " power_state progress project_id ramdisk_id root_device_name task_state terminated_at updated_at user_id uuid"
-    " vm_state"
-).split()
+    "access_ip_v4", "access_ip_v6", "auto_disk_config", "availability_zone", "config_drive", "created_at",
+    "display_description", "display_name", "host", "hostname", "image_ref", "instance_type_id", "kernel_id",
+    "key_name", "launch_index", "launched_at", "locked_by", "node", "power_state", "progress", "project_id",
+    "ramdisk_id", "root_device_name", "task_state", "terminated_at", "updated_at", "user_id", "uuid",
+    "vm_state",
+)  # fmt: skip
 _REGEX_FILTERS = (
-    "kernel_id ramdisk_id hostname key_name power_state node flavor reservation_id launched_at terminated_at"
-    " availability_zone name display_name description display_description locked_by root_device_name config_drive"
-    " access_ip_v4 access_ip_v6 auto_disk_config progress ip ip6 created_at"
-).split()
+    "kernel_id", "ramdisk_id", "hostname", "key_name", "power_state", "node", "flavor", "reservation_id",
+    "launched_at", "terminated_at", "availability_zone", "name", "display_name", "description",
+    "display_description", "locked_by", "root_device_name", "config_drive", "access_ip_v4", "access_ip_v6",
+    "auto_disk_config", "progress", "ip", "ip6", "created_at",
+)  # fmt: skip
 _PLAIN_FILTERS = (
-    "user_id project_id tenant_id launch_index image_ref image vm_state task_state host uuid sort_dir all_tenants"
-    " soft_deleted deleted status marker"
-).split()
+    "user_id", "project_id", "tenant_id", "launch_index", "image_ref", "image", "vm_state", "task_state",
+    "host", "uuid", "sort_dir", "all_tenants", "soft_deleted", "deleted", "status", "marker",
+)  # fmt: skip
 
 
 def _list_query(minor: int) -> Schema:

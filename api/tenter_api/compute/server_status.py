@@ -1,7 +1,7 @@
 """What the Compute API calls the states of an instance.
 
-A status is the word for a pair of ``vm_state`` and ``task_state``: one word for most task states of a ``vm_state``, and
-others for a few. The words are listed in the Compute API guide, "Server concepts".
+A status is the word for a pair of ``vm_state`` and ``task_state``: one word for most task states of a
+``vm_state``, and others for a few. The words are listed in the Compute API guide, "Server concepts".
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def status_of(vm_state: str, task_state: str | None) -> str:
 
 
 def states_with(statuses: Iterable[str]) -> list[StateSet]:
-    """Return the states that have one of the statuses (in any letter case); none if there are no such statuses."""
+    """Return the states that have one of the statuses, in any letter case; none for unknown statuses."""
     wanted = {status.upper() for status in statuses}
     found = []
     for vm_state, (usual, others) in _WORDS.items():

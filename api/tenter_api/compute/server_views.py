@@ -1,7 +1,7 @@
 """How servers look at each microversion.
 
-What a request's microversion and caller are entitled to is settled once, in the constructor, as a list of layers; each
-row then passes through the same few functions.
+What a request's microversion and caller are entitled to is settled once, in the constructor, as a list of
+layers; each row then passes through the same few functions.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ Layer = Callable[[Server, Row], None]
 
 _INTERNAL = frozenset({"operation_uuid", "node_uuid", "handle", "spec"})
 _STANDARD_PROPERTY = re.compile(
-    r"(hw_|img_|os_)[a-zA-Z0-9_:. ]{1,250}|architecture|auto_disk_config|hypervisor_type|kernel_id|ramdisk_id", re.ASCII
+    r"(hw_|img_|os_)[a-zA-Z0-9_:. ]{1,250}|architecture|auto_disk_config|hypervisor_type|(kernel|ramdisk)_id",
+    re.ASCII,
 )
 
 
@@ -70,17 +71,27 @@ def addresses(row: Row, extended: bool = True) -> dict[str, list[dict[str, Any]]
     return found
 
 
+def user_data_of(row: Row) -> str | None:
+    """Return the user data (base64 text) that a server was made with."""
+    request = (row["spec"] or {}).get("request") or {}
+    user_data: str | None = request.get("tenter_object.data", {}).get("user_data")
+    return user_data
+
+
 class BasicView:
     """A server in the short list: id, name and links."""
 
-    columns = ("uuid", "display_name")
+    columns: tuple[str, ...] = ("uuid", "display_name")
 
     def __init__(self, req: falcon.Request) -> None:
         self._self, self._bookmark = links.linker(req, "servers")
 
     def links(self, uuid: str) -> list[dict[str, str]]:
         """Return the links of a server."""
-        return [{"rel": "self", "href": self._self + uuid}, {"rel": "bookmark", "href": self._bookmark + uuid}]
+        return [
+            {"rel": "self", "href": self._self + uuid},
+            {"rel": "bookmark", "href": self._bookmark + uuid},
+        ]
 
     def render(self, row: Row) -> Server:
         """Return one server."""
@@ -104,7 +115,7 @@ class ServerView(BasicView):
         self._flavors = links.linker(req, "flavors")[1]
         self._images = links.linker(req, "images")[1]
         self._host_ids: dict[tuple[str | None, str], str] = {}
-        self._layers = tuple(self._choose())
+        self._layers: tuple[Layer, ...] = tuple(self._choose())
         self._host_statuses: Mapping[str, str] = {}
         if self._admin and self._all and self._minor >= 16 and host_statuses is not None:
             self._host_statuses = host_statuses()
@@ -242,7 +253,7 @@ class ServerView(BasicView):
 
     @staticmethod
     def _user_data(server: Server, row: Row) -> None:
-        server["OS-EXT-SRV-ATTR:user_data"] = (row["spec"] or {}).get("user_data")
+        server["OS-EXT-SRV-ATTR:user_data"] = user_data_of(row)
 
     @staticmethod
     def _hostname(server: Server, row: Row) -> None:

@@ -1,7 +1,7 @@
 """Reading instances wherever they are: projections over all cells and the places that are in no cell.
 
-An instance is written to its cell before its place says so. Whoever reads places first and cells afterwards may
-see an instance twice (then the cell knows better) but never misses one.
+An instance is written to its cell before its place says so. Whoever reads places first and cells afterwards
+may see an instance twice (then the cell knows better) but never misses one.
 """
 
 from __future__ import annotations
