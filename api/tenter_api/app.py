@@ -14,8 +14,9 @@ from falcon import media
 
 from tenter.store import api_schema
 from tenter_api import errors as api_errors
+from tenter_api.auth import AuthMiddleware
 from tenter_api.compute import routes
-from tenter_api.middleware import COMPUTE_PREFIX, ComputeMiddleware, RequestMiddleware
+from tenter_api.middleware import ComputeMiddleware, RequestMiddleware
 from tenter_api.services import Services
 
 LOG = logging.getLogger(__name__)
@@ -23,12 +24,11 @@ LOG = logging.getLogger(__name__)
 SMALL_APIS = {"identity": "/identity", "image": "/image", "network": "/network"}
 """Packages of this distribution that serve what clients need beside compute, and the prefix of each."""
 
-PUBLIC = frozenset({"/", COMPUTE_PREFIX, "/healthz"})
-"""Paths that need no token, besides those that the small APIs name in ``PUBLIC_PATHS`` (below their prefix)."""
-
 
 class Health:
-    """``GET /healthz``: 200 if the database answers. Public."""
+    """``GET /healthz``: 200 if the database answers."""
+
+    public = ("GET",)
 
     def __init__(self, services: Services) -> None:
         self._database = services.fabric.api_db
@@ -46,7 +46,7 @@ def create_app(services: Services) -> falcon.App[Any, Any]:
     app: falcon.App[Any, Any] = falcon.App(
         middleware=[
             RequestMiddleware(options.public_url, options.max_body_bytes),
-            *_authentication(services),
+            AuthMiddleware(services.identity),
             ComputeMiddleware(),
         ]
     )
@@ -71,14 +71,3 @@ def _mount_small_apis(
             package.add_routes(app, prefix, getattr(services, name))
             mounted.append((prefix, package.render_error))
     return mounted
-
-
-def is_public(path: str) -> bool:
-    """Return whether a path may be asked for without a token."""
-    return path in PUBLIC or path.startswith("/identity") or path in ("/image", "/network", "/v2.1/")
-
-
-def _authentication(services: Services) -> list[Any]:
-    from tenter_api.auth import AuthMiddleware
-
-    return [AuthMiddleware(services.identity, is_public)]

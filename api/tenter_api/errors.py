@@ -1,4 +1,4 @@
-"""How errors become answers: the only place that knows HTTP status, and the form of an error below each path."""
+"""How errors become answers: the only place that knows HTTP status, and the forms of errors."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tenter import errors
 LOG = logging.getLogger(__name__)
 
 Renderer = Callable[[int, str, str], Mapping[str, Any]]
-"""Makes the body of an error from its status, its message and its kind (a class name of ``tenter.errors``)."""
+"""Makes the body of an error from its status, message and kind (a class name of ``tenter.errors``)."""
 
 STATUS: Mapping[type[errors.TenterError], int] = {
     errors.Invalid: 400,
@@ -35,7 +35,7 @@ STATUS: Mapping[type[errors.TenterError], int] = {
     errors.Unavailable: 503,
 }
 RETRY_AFTER = 2
-"""Seconds after which a client may try again what is unavailable, unless the error's ``retry_after`` says more."""
+"""Seconds after which to ask again for what is unavailable; an error's ``retry_after`` counts more."""
 
 _FAULTS = {
     400: "badRequest",
@@ -75,7 +75,7 @@ class ErrorHandlers:
     """Turns every exception into an answer, in the form of the path it happened under."""
 
     def __init__(self, renderers: Sequence[tuple[str, Renderer]] = (), realm: str = "/identity/v3") -> None:
-        """``renderers`` are pairs of a path prefix and the renderer for what is below; else the Compute API's."""
+        """``renderers`` are pairs of a path prefix and its renderer; the rest is the Compute API's."""
         self._renderers = tuple(renderers)
         self._realm = realm
 
@@ -103,7 +103,7 @@ class ErrorHandlers:
         self, req: falcon.Request, resp: falcon.Response, error: falcon.HTTPError, params: dict[str, Any]
     ) -> None:
         status = error.status_code
-        message = error.description or _DEFAULT_MESSAGES.get(status) or error.title or error.status
+        message = error.description or _DEFAULT_MESSAGES.get(status) or error.title or str(error.status)
         for name, value in _pairs(error.headers):
             resp.set_header(name, value)
         self._answer(req, resp, status, message, _KINDS.get(status, "HTTPError"))
@@ -113,7 +113,7 @@ class ErrorHandlers:
     ) -> None:
         request_id = getattr(req.context, "request_id", "-")
         LOG.error("%s %s failed [%s]", req.method, req.path, request_id, exc_info=error)
-        message = f"Something unexpected went wrong; it has been logged. Please report it with request id {request_id}."
+        message = f"Something unexpected went wrong and has been logged under the request id {request_id}."
         self._answer(req, resp, 500, message, "InternalError")
 
     def _answer(

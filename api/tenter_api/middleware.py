@@ -26,7 +26,7 @@ def is_compute(path: str) -> bool:
 class RequestMiddleware:
     """Gives each request an id and the URL that links start with, and refuses bodies that are too large.
 
-    Afterwards ``req.context`` has ``request_id``, ``global_request_id`` (of the client, or None) and ``base_url``.
+    Afterwards ``req.context`` has ``request_id``, ``global_request_id`` (a client's, or None), ``base_url``.
     """
 
     def __init__(self, public_url: str | None, max_body_bytes: int, unlimited: str = "/image/") -> None:
@@ -66,8 +66,8 @@ class RequestMiddleware:
 class ComputeMiddleware:
     """Negotiates the microversion of Compute API requests, and checks the project in the URL.
 
-    Afterwards ``req.context.version`` is the ``ApiVersion`` to speak and ``req.context.root`` the path prefix under
-    which the client sees the API: ``/v2.1`` or ``/v2.1/{project_id}``.
+    Afterwards ``req.context.version`` is the ``ApiVersion`` to speak and ``req.context.root`` the path prefix
+    under which the client sees the API: ``/v2.1`` or ``/v2.1/{project_id}``.
     """
 
     def process_request(self, req: falcon.Request, resp: falcon.Response) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from oslo_config import cfg
 
+    from tenter.cells.reading import ServerReader
     from tenter.contracts.identity import IdentityDriver
     from tenter.contracts.image import ImageDriver
     from tenter.contracts.network import NetworkDriver
@@ -16,11 +17,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Services:
-    """The collaborators that resources are constructed with. ``servers`` is a ``tenter.cells.reading.ServerReader``."""
+    """The collaborators that resources are constructed with."""
 
     conf: cfg.ConfigOpts
     fabric: Fabric
     identity: IdentityDriver
     image: ImageDriver
     network: NetworkDriver
-    servers: Any
+    servers: ServerReader

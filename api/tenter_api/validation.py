@@ -1,8 +1,8 @@
 """JSON Schema for request bodies and queries, with the Compute API's rules.
 
-Schemas are plain dicts; each is compiled once, when it is first needed. Two rules differ from plain JSON Schema,
-as clients of the Compute API expect: ``minimum`` and ``maximum`` also bind numbers that are written as strings, and
-1.0 is no integer.
+Schemas are plain dicts; each is compiled once, when it is first needed. Two rules differ from plain JSON
+Schema, as clients of the Compute API expect: ``minimum`` and ``maximum`` also bind numbers that are written
+as strings, and 1.0 is no integer.
 """
 
 from __future__ import annotations
@@ -36,8 +36,10 @@ def _number(value: object) -> int | float | None:
         return None
     if isinstance(value, (int, float)):
         return value
-    if not isinstance(value, str) or len(value) > 40:
+    if not isinstance(value, str):
         return None
+    if len(value) > 40:
+        return float("inf") if value.isdecimal() else None
     try:
         return int(value)
     except ValueError:
@@ -93,7 +95,7 @@ def _format(name: str) -> Callable[[Callable[[str], bool]], Callable[[str], bool
 
 def printable(text: str) -> bool:
     """Return whether all characters are printable; of separators only spaces are."""
-    return text.isascii() and text.isprintable() or all(_printable(char) for char in text)
+    return (text.isascii() and text.isprintable()) or all(_printable(char) for char in text)
 
 
 def _printable(char: str) -> bool:
@@ -160,7 +162,7 @@ def _is_time(text: str) -> bool:
 
 
 def parse_time(text: str) -> float | None:
-    """Return an ISO 8601 time as seconds since the epoch (UTC unless it says otherwise); None if it is none."""
+    """Return an ISO 8601 time (UTC unless it says otherwise) as seconds since the epoch; None if bad."""
     try:
         moment = datetime.datetime.fromisoformat(text)
         if moment.tzinfo is None:
@@ -231,15 +233,17 @@ def check_body(schema: Schema, body: object) -> None:
     path = ".".join(str(part) for part in error.absolute_path)
     if not path:
         raise errors.Invalid(f"Invalid request body. {_reason(error)}")
+    value = _short(error.instance)
     raise errors.Invalid(
-        f"Invalid input for field/attribute {path[-_SHOWN:]}. Value: {_short(error.instance)}. {_reason(error)}"
+        f"Invalid input for field/attribute {path[-_SHOWN:]}. Value: {value}. {_reason(error)}"
     )
 
 
 def check_query(schema: Schema, req: falcon.Request) -> dict[str, list[str]]:
     """Return the query's parameters that the schema names, each with all its values.
 
-    What the schema does not name is dropped, or refused if its ``additionalProperties`` is False. Raises Invalid.
+    What the schema does not name is dropped, or refused if its ``additionalProperties`` is False.
+    Raises Invalid.
     """
     if not req.query_string:
         return {}

@@ -44,7 +44,9 @@ def _pairs(req: falcon.Request) -> list[tuple[str, str]]:
 def page(query: dict[str, list[str]], max_limit: int) -> tuple[int, str | None]:
     """Return the page's size (at most ``max_limit``) and the marker that a checked query asks for."""
     limits, markers = query.get("limit"), query.get("marker")
-    limit = min(int(limits[-1]), max_limit) if limits else max_limit
+    limit = max_limit
+    if limits and len(limits[-1]) < 10:
+        limit = min(int(limits[-1]), max_limit)
     return limit, markers[-1] if markers else None
 
 

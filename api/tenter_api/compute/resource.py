@@ -1,4 +1,4 @@
-"""How a resource of the Compute API declares its methods: since which microversion, for whom, with which schemas.
+"""How a resource of the Compute API declares its methods: since when, for whom, with which schemas.
 
 ::
 
@@ -7,8 +7,8 @@
         def on_post(self, req, resp):
             body = req.context.body["widget"]
 
-Schemas are chosen by the microversion of the request: the newest that is not newer. Outside ``since … until`` the
-method answers 404, as if it were not there.
+Schemas are chosen by the microversion of the request: the newest that is not newer. Outside ``since … until``
+the method answers 404, as if it were not there.
 """
 
 from __future__ import annotations
@@ -68,8 +68,8 @@ def operation(
 ) -> Callable[[Responder], Responder]:
     """Declare a responder (``on_get`` …) or an action. ``since`` and ``until`` are minor versions, inclusive.
 
-    ``role`` is the least role; by default reader for GET and member for the rest. ``body`` makes the parsed and
-    checked body ``req.context.body``; ``query`` (GET: NO_QUERY by default) makes the checked parameters
+    ``role`` is the least role; by default reader for GET and member for the rest. ``body`` makes the parsed
+    and checked body ``req.context.body``; ``query`` (GET: NO_QUERY by default) makes the checked parameters
     ``req.context.query``, each a list of values.
     """
 

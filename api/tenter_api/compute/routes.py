@@ -6,14 +6,79 @@ from typing import Any
 
 import falcon
 
-from tenter_api.compute import versions
+from tenter_api.compute import (
+    availability_zones,
+    extensions,
+    flavors,
+    hypervisors,
+    keypairs,
+    limits,
+    server_routes,
+    versions,
+)
+from tenter_api.compute import services as service_resources
+from tenter_api.compute.host_lists import HostLists, ProjectUsage
 from tenter_api.middleware import COMPUTE_PREFIX
 from tenter_api.services import Services
 
 
 def table(services: Services) -> dict[str, Any]:
     """Return the resource that serves each path below ``/v2.1`` (and below ``/v2.1/{project_id}``)."""
-    return {}
+    return {
+        **_flavors(services),
+        **_keypairs(services),
+        **_hosts(services),
+        **_facts(services),
+        **server_routes.table(services),
+    }
+
+
+def _flavors(services: Services) -> dict[str, Any]:
+    db, max_limit = services.fabric.api_db, services.conf.api.max_limit
+    return {
+        "/flavors": flavors.Flavors(db, max_limit),
+        "/flavors/detail": flavors.FlavorsDetail(db, max_limit),
+        "/flavors/{flavor_id}": flavors.FlavorItem(db),
+        "/flavors/{flavor_id}/action": flavors.FlavorAction(db),
+        "/flavors/{flavor_id}/os-flavor-access": flavors.FlavorAccess(db),
+        "/flavors/{flavor_id}/os-extra_specs": flavors.ExtraSpecs(db),
+        "/flavors/{flavor_id}/os-extra_specs/{key}": flavors.ExtraSpec(db),
+    }
+
+
+def _keypairs(services: Services) -> dict[str, Any]:
+    db = services.fabric.api_db
+    return {
+        "/os-keypairs": keypairs.Keypairs(db, services.conf.api.max_limit),
+        "/os-keypairs/{name}": keypairs.KeypairItem(db),
+    }
+
+
+def _hosts(services: Services) -> dict[str, Any]:
+    hosts = HostLists(services.fabric.cells, lambda: services.conf.compute.service_down_time)
+    max_limit = services.conf.api.max_limit
+    return {
+        "/os-availability-zone": availability_zones.Zones(hosts),
+        "/os-availability-zone/detail": availability_zones.ZonesDetail(hosts),
+        "/os-hypervisors": hypervisors.Hypervisors(hosts, max_limit),
+        "/os-hypervisors/detail": hypervisors.HypervisorsDetail(hosts, max_limit),
+        "/os-hypervisors/statistics": hypervisors.Statistics(hosts),
+        "/os-hypervisors/{key}": hypervisors.HypervisorItem(hosts),
+        "/os-hypervisors/{key}/uptime": hypervisors.Uptime(hosts),
+        "/os-hypervisors/{key}/search": hypervisors.Search(hosts),
+        "/os-hypervisors/{key}/servers": hypervisors.Servers(hosts),
+        "/os-services": service_resources.ServicesList(hosts),
+        "/os-services/{service}": service_resources.ServiceItem(hosts),
+    }
+
+
+def _facts(services: Services) -> dict[str, Any]:
+    usage = ProjectUsage(services.fabric.api_db, services.fabric.cells)
+    return {
+        "/limits": limits.Limits(usage.of),
+        "/extensions": extensions.Extensions(),
+        "/extensions/{alias}": extensions.ExtensionItem(),
+    }
 
 
 def add_routes(app: falcon.App[Any, Any], services: Services) -> None:

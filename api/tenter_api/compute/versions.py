@@ -24,7 +24,9 @@ def version_entry(base_url: str) -> dict[str, Any]:
 
 
 class VersionList:
-    """``GET /``: which versions there are. Public."""
+    """``GET /``: which versions there are."""
+
+    public = ("GET",)
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Answer 200 with the list."""
@@ -32,7 +34,9 @@ class VersionList:
 
 
 class VersionItem:
-    """``GET /v2.1/``: this version. Public."""
+    """``GET /v2.1/``: this version."""
+
+    public = ("GET",)
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Answer 200 with the document."""

@@ -48,7 +48,7 @@ def _visible(project_id: str | None) -> sa.ColumnElement[bool]:
 
 
 def get_flavor(db: Database, flavorid: str, project_id: str | None = None) -> Flavor:
-    """Return the flavor with that (public) id. With ``project_id``, only if it may use it. Raises NotFound."""
+    """Return the flavor with that public id; with ``project_id`` only if it may use it. Raises NotFound."""
     with db.read() as connection:
         row = connection.execute(
             sa.select(flavors).where(flavors.c.flavorid == flavorid, _visible(project_id))
@@ -75,8 +75,8 @@ def list_flavors(
     """Return rows of the flavors table, one page after ``marker`` (a flavor's public id).
 
     With ``project_id`` only what it may use. ``is_public`` True or False selects such flavors (True with
-    ``project_id``: also the private ones granted to it); None selects all. ``min_ram`` in MiB, ``min_disk`` in GiB.
-    Raises Invalid for a marker that does not exist.
+    ``project_id``: also the private ones granted to it); None selects all. ``min_ram`` in MiB, ``min_disk``
+    in GiB. Raises Invalid for a marker that does not exist.
     """
     query = sa.select(flavors).where(_visible(project_id))
     if is_public is not None and not (is_public and project_id is not None):
@@ -117,7 +117,7 @@ def create_flavor(
     is_public: bool = True,
     description: str | None = None,
 ) -> Flavor:
-    """Write a flavor and return it. Memory and swap in MiB, disks in GiB. Raises Conflict (id or name taken)."""
+    """Write a flavor and return it. Memory, swap in MiB, disks in GiB. Raises Conflict (id or name taken)."""
     values = {
         "flavorid": flavorid or str(uuid.uuid4()),
         "name": name,

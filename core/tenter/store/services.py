@@ -52,9 +52,9 @@ def update_service(db: Database, uuid: str, **values: Any) -> bool:
 def list_nodes(db: Database, down_after: float) -> list[dict[str, Any]]:
     """Return the nodes by UUID, as os-hypervisors shows them.
 
-    Each has the node's columns; ``service_uuid``, ``disabled``, ``disabled_reason`` and ``up`` of its service;
-    ``vcpus``, ``memory_mb`` (MiB), ``local_gb`` (GiB) and the same with ``_used`` (what is reserved counts as used);
-    ``running_vms`` and ``current_workload`` (instances, and those something is being done to).
+    Each has the node's columns; ``disabled``, ``disabled_reason`` and ``up`` of its service;
+    ``vcpus``, ``memory_mb`` (MiB), ``local_gb`` (GiB) and the same with ``_used`` (what is reserved counts as
+    used); ``running_vms`` and ``current_workload`` (instances, and those something is being done to).
     """
     query = sa.select(
         compute_nodes,

@@ -1,0 +1,1 @@
+"""JSON Schemas of the Compute API's requests, a module a resource."""
