@@ -8,7 +8,7 @@ import socket
 from collections.abc import Callable, Sequence
 from importlib import metadata
 from pathlib import Path
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
 from oslo_config import cfg
 from stevedore import driver as stevedore_driver
@@ -65,7 +65,7 @@ def load_server(name: str) -> Callable[[cfg.ConfigOpts, socket.socket, Callable[
 
     It is given the configuration, the socket, and a function that starts the fabric in the serving process.
     """
-    manager = stevedore_driver.DriverManager(
+    manager: stevedore_driver.DriverManager[Any] = stevedore_driver.DriverManager(
         "tenter.servers", name, invoke_on_load=False, on_load_failure_callback=_raise_load_failure
     )
     return cast("Callable[[cfg.ConfigOpts, socket.socket, Callable[[], object]], None]", manager.driver)
@@ -78,7 +78,7 @@ def load_class(kind: str, name: str, base: type[P]) -> type[P]:
     """
     check_installed(kind, name)
     try:
-        manager = stevedore_driver.DriverManager(
+        manager: stevedore_driver.DriverManager[Any] = stevedore_driver.DriverManager(
             GROUPS[kind], name, invoke_on_load=False, on_load_failure_callback=_raise_load_failure
         )
     except stevedore_exception.MultipleMatches as exc:
@@ -94,7 +94,7 @@ def load_class(kind: str, name: str, base: type[P]) -> type[P]:
     return cls
 
 
-def _raise_load_failure(manager: object, entry_point: object, exc: Exception) -> None:
+def _raise_load_failure(manager: object, entry_point: object, exc: BaseException) -> None:
     dist = getattr(getattr(entry_point, "dist", None), "name", "?")
     name = getattr(entry_point, "name", "?")
     raise errors.PluginBroken(

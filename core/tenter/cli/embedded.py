@@ -54,8 +54,8 @@ class Embedded:
 def start(conf: cfg.ConfigOpts) -> Embedded:
     """Open the state directory's fabric and start all of it.
 
-    Raises an error of :mod:`tenter.errors` with one sentence for the operator: a driver that is missing or cannot start,
-    a database that cannot be used.
+    Raises an error of :mod:`tenter.errors` with one sentence for the operator: a driver that is missing or cannot
+    start, a database that cannot be used.
     """
     state_dir = Path(conf.state_dir)
 

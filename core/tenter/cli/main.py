@@ -36,8 +36,8 @@ def _parser() -> argparse.ArgumentParser:
 
     up = commands.add_parser(
         "up", parents=[common], help="run the whole cloud in this process",
-        description="Run API, conductor and compute in this process until Ctrl-C. Guests go on running; the next 'tenter up' "
-        "on the same state directory finds them again.",
+        description="Run API, conductor and compute in this process until Ctrl-C. Guests go on running; the next "
+        "'tenter up' on the same state directory finds them again.",
     )  # fmt: skip
     up.add_argument("--port", type=int, metavar="N", help="port of the API on 127.0.0.1 (default: [api] port, 8774)")
     up.add_argument("--driver", metavar="NAME", help="virt driver: libvirt, fake, or any other that is installed")

@@ -45,7 +45,7 @@ def _endpoint(state_dir: Path) -> str | None:
 
 def _answers(url: str) -> bool:
     try:
-        with urllib.request.urlopen(url + "/healthz", timeout=5) as answer:  # noqa: S310
+        with urllib.request.urlopen(url + "/healthz", timeout=5) as answer:
             return bool(json.load(answer)["status"] == "ok")
     except (OSError, urllib.error.URLError, ValueError, KeyError):
         return False
@@ -62,7 +62,8 @@ def _print(console: Console, fabric: Fabric) -> None:
             table.add_row(view.node, view.zone, condition, *used)
         with cell.db.read() as connection:
             i, o = cell_schema.instances, cell_schema.operations
-            for state_name, count in connection.execute(sa.select(i.c.vm_state, sa.func.count()).group_by(i.c.vm_state)):
+            by_state = sa.select(i.c.vm_state, sa.func.count()).group_by(i.c.vm_state)
+            for state_name, count in connection.execute(by_state):
                 instances[state_name] = instances.get(state_name, 0) + count
             for row in connection.execute(sa.select(o).where(o.c.state.in_(operations.OPEN)).limit(20)).mappings():
                 doing.add_row(row["kind"], row["instance_uuid"], row["step"], row["host"] or "", str(row["attempt"]))

@@ -1,6 +1,6 @@
 """``tenter up``: the whole cloud as one service.
 
-A master process (gunicorn's) holds the port and the state directory's lock; its one worker holds everything else. Should
+A master process (gunicorn's) holds the port and the state directory's lock; its one worker holds the rest. Should
 the worker die, the master starts another, which takes over what was being done.
 """
 

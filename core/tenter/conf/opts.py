@@ -11,7 +11,7 @@ from oslo_log import log as oslo_logging
 from tenter import __version__
 from tenter.conf import api, compute, database, fabric, operations, scheduler
 
-SECTIONS = {
+SECTIONS: dict[str, Sequence[cfg.Opt]] = {
     "DEFAULT": fabric.OPTS,
     "api": api.OPTS,
     "compute": compute.OPTS,

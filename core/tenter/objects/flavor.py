@@ -9,7 +9,7 @@ class Flavor(TenterObject):
 
     VERSION = "1.0"
     fields = {
-        "id": fields.IntegerField(nullable=True, default=None),
+        "id": fields.IntegerField(nullable=True),
         "flavorid": fields.StringField(),
         "name": fields.StringField(),
         "vcpus": fields.IntegerField(),

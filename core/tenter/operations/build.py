@@ -192,7 +192,7 @@ def reschedule(context: StepContext) -> Outcome:
         table = cell_schema.instances
         row = connection.execute(sa.select(table).where(table.c.uuid == operation.instance_uuid)).mappings().one()
     if len(failed) < context.conf.operations.max_attempts:
-        request = placement_request(row, frozenset(failed))
+        request = placement_request(dict(row), frozenset(failed))
         decision = _scheduler(context).select(request, context.cell_uuid)
         for candidate in decision.candidates:
             try:

@@ -76,7 +76,7 @@ def instance_rows(
 
 def rebuilt_spec(spec: Mapping[str, Any], request: RebuildServer) -> dict[str, Any]:
     """Return the spec of a server that is made anew: other image, and what else the request changes."""
-    wanted = objects.RequestSpec.obj_from_primitive(spec["request"])
+    wanted: Any = objects.RequestSpec.obj_from_primitive(spec["request"])
     wanted.image = image_meta(request.image)
     if request.user_data is None or isinstance(request.user_data, str):
         wanted.user_data = request.user_data

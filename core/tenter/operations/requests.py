@@ -80,11 +80,11 @@ class RebuildServer:
     image: Image
     name: str | None = None
     metadata: Mapping[str, str] | None = None
-    description: str | None | _Unset = UNSET
+    description: str | _Unset | None = UNSET
     admin_password: str | None = None
     disk_config: str | None = None
-    user_data: str | None | _Unset = UNSET
-    key: tuple[str, str] | None | _Unset = UNSET
+    user_data: str | _Unset | None = UNSET
+    key: tuple[str, str] | _Unset | None = UNSET
     access_ip_v4: str | None = None
     access_ip_v6: str | None = None
     hostname: str | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -100,7 +101,7 @@ def host_views(db: Database, down_after: float) -> list[HostView]:
         rows = connection.execute(query).all()
     alive_since = now() - down_after
     resources: dict[str, dict[str, Resource]] = {}
-    first = {}
+    first: dict[str, Any] = {}
     for row in rows:
         first.setdefault(row.uuid, row)
         resources.setdefault(row.uuid, {})[row.resource_class] = Resource(

@@ -21,7 +21,8 @@ DELETING = "deleting"
 def place_of(db: Database, uuid: str) -> Mapping[str, Any] | None:
     """Return the place row of an instance, None if there is no such instance."""
     with db.read() as connection:
-        return connection.execute(sa.select(places).where(places.c.instance_uuid == uuid)).mappings().first()
+        row = connection.execute(sa.select(places).where(places.c.instance_uuid == uuid)).mappings().first()
+    return None if row is None else dict(row)
 
 
 def get(db: Database, uuid: str) -> objects.Instance:
@@ -30,14 +31,15 @@ def get(db: Database, uuid: str) -> objects.Instance:
         row = connection.execute(sa.select(instances).where(instances.c.uuid == uuid)).mappings().first()
     if row is None:
         raise errors.NotFound(f"Instance {uuid} could not be found.")
-    return objects.Instance.from_mapping(row)
+    return objects.Instance.from_mapping(dict(row))
 
 
 def on_host(db: Database, host: str) -> Sequence[Mapping[str, Any]]:
     """Return uuid, states and name of every instance on a host."""
     columns = (instances.c.uuid, instances.c.vm_state, instances.c.task_state, instances.c.power_state)
     with db.read() as connection:
-        return connection.execute(sa.select(*columns).where(instances.c.host == host)).mappings().all()
+        rows = connection.execute(sa.select(*columns).where(instances.c.host == host)).mappings().all()
+    return [dict(row) for row in rows]
 
 
 def set_values(connection: sa.Connection, uuid: str, **values: Any) -> None:

@@ -118,7 +118,7 @@ def claim(
         if connection.execute(change).rowcount != 1:
             return None
         row = connection.execute(sa.select(table).where(table.c.uuid == uuid)).mappings().one()
-    return from_row(row)
+    return from_row(dict(row))
 
 
 def renew(db: Database, table: sa.Table, owner: str, uuids: Iterable[str], lease: float) -> None:
