@@ -155,6 +155,8 @@ class Wiring:
         wanted = {f"{part.server}/{IPv4Network(part.cidr).prefixlen}" for part in network.subnets}
         lines = []
         if there is None:
+            # A server that is bound to an earlier bridge of this name would never hear from this one.
+            self._dnsmasq(network.id).stop()
             lines.append(f"link add name {name} type bridge forward_delay 0 stp_state 0")
         else:
             found = (entry for entry in there["addr_info"] if entry["family"] == "inet")
