@@ -22,7 +22,8 @@ pytestmark = [
     pytest.mark.root,
     pytest.mark.skipif(os.geteuid() != 0, reason="needs root"),
     pytest.mark.skipif(
-        not all(shutil.which(tool) for tool in ("ip", "dnsmasq", "busybox")), reason="needs ip, dnsmasq and busybox"
+        not all(shutil.which(tool) for tool in ("ip", "dnsmasq", "busybox")),
+        reason="needs ip, dnsmasq and busybox",
     ),
 ]
 NOTHING = {"bridges": (), "taps": (), "namespaces": ()}
@@ -53,7 +54,21 @@ class Guest:
 
     def dhcp(self, script: Path, tries: int = 8) -> dict[str, str]:
         """Ask for a lease; return what the server said, empty if it said nothing."""
-        client = ["busybox", "udhcpc", "-i", "eth0", "-n", "-q", "-f", "-t", str(tries), "-T", "1", "-O", "mtu"]
+        client = [
+            "busybox",
+            "udhcpc",
+            "-i",
+            "eth0",
+            "-n",
+            "-q",
+            "-f",
+            "-t",
+            str(tries),
+            "-T",
+            "1",
+            "-O",
+            "mtu",
+        ]
         done = self.run(*client, "-s", str(script), check=False)
         return dict(line.split("=", 1) for line in done.stdout.splitlines() if "=" in line)
 
@@ -207,7 +222,9 @@ def test_networks_do_not_reach_each_other_even_with_the_same_range(make: Make, e
     assert guests[1].run("busybox", "ping", "-c", "1", "-W", "1", "10.77.0.2", check=False).returncode != 0
 
 
-def test_a_subnet_added_later_is_served_and_a_removed_network_is_gone(make: Make, enter, script: Path) -> None:
+def test_a_subnet_added_later_is_served_and_a_removed_network_is_gone(
+    make: Make, enter, script: Path
+) -> None:
     local = make()
     local.init_host("host")
     network = local.create_network(ADMIN, CreateNetwork(PROJECT))
@@ -248,7 +265,9 @@ class TestRestart:
         assert guest.dhcp(script)["ip"] == vif.fixed_ips[0].address
         assert again.vifs(instance) == (vif,)
 
-    @pytest.mark.parametrize("damage", ["server", "pid file", "wrong pid", "bridge", "namespace", "half", "files"])
+    @pytest.mark.parametrize(
+        "damage", ["server", "pid file", "wrong pid", "bridge", "namespace", "half", "files"]
+    )
     def test_what_is_broken_is_mended(self, make: Make, enter, script: Path, damage: str) -> None:
         local = make()
         local.init_host("host")

@@ -37,14 +37,21 @@ def addresses_in_use(local: Local) -> list[str]:
 
 def test_the_first_start_makes_one_shared_network_and_later_ones_do_not(make: Make) -> None:
     first = make().list_networks(ME, {})
-    assert [(net.name, net.shared, net.is_default, len(net.subnet_ids)) for net in first] == [("private", True, True, 1)]
+    assert [(net.name, net.shared, net.is_default, len(net.subnet_ids)) for net in first] == [
+        ("private", True, True, 1)
+    ]
     assert make().list_networks(ME, {}) == first
 
 
 def test_the_first_network_follows_the_options_and_its_removal_lasts(make: Make) -> None:
     local = make(network_name="lan", cidr="10.9.0.0/24", dns=["9.9.9.9"])
     (network,), (subnet,) = local.list_networks(ME, {}), local.list_subnets(ME, {})
-    assert (network.name, subnet.cidr, subnet.gateway, subnet.dns) == ("lan", "10.9.0.0/24", "10.9.0.1", ("9.9.9.9",))
+    assert (network.name, subnet.cidr, subnet.gateway, subnet.dns) == (
+        "lan",
+        "10.9.0.0/24",
+        "10.9.0.1",
+        ("9.9.9.9",),
+    )
     local.delete_network(ADMIN, network.id)
     assert list(make().list_networks(ADMIN, {})) == []
 
@@ -157,7 +164,9 @@ class TestFixedAddress:
             local.allocate(AllocateRequest("late", PROJECT, "host", "vm", (wanted,)))
         assert local.vifs("late") == ()
 
-    @pytest.mark.parametrize("address", ["192.168.5.1", "192.168.5.0", "192.168.5.7", "10.0.0.1", "x", "", "::1"])
+    @pytest.mark.parametrize(
+        "address", ["192.168.5.1", "192.168.5.0", "192.168.5.7", "10.0.0.1", "x", "", "::1"]
+    )
     def test_one_that_cannot_be_had(self, local: Local, address: str) -> None:
         wanted = RequestedNetwork(small(local), fixed_ip=address)
         with pytest.raises(errors.Invalid):
@@ -279,7 +288,9 @@ class TestModes:
         monkeypatch.setattr("os.geteuid", lambda: 1000)
         assert make(mode="auto").mode == "user"
 
-    def test_a_missing_tool_is_named_with_its_package(self, make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_missing_tool_is_named_with_its_package(
+        self, make: Make, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         monkeypatch.setattr("tenter_plugins.network.local.namespace._PATH", "/nonexistent")
         local = make(mode="bridge")
         with pytest.raises(errors.NetworkFailed, match="iproute2"):
