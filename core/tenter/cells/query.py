@@ -1,7 +1,7 @@
 """What a list of instances is asked for: conditions, order and page.
 
-A condition has two forms: one in SQL, which may let through more than wanted (``exact`` is then False), and one
-on a row as a dict, which decides. Rows that are not in a cell yet are only ever judged by the second form.
+A condition has two forms: one in SQL, which may let through more than wanted (``exact`` is then False), and
+one on a row as a dict, which decides. Rows that are not in a cell yet are only ever judged by the second form.
 """
 
 from __future__ import annotations
