@@ -4,6 +4,7 @@ after fork."""
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import weakref
 from collections.abc import Iterator
@@ -23,11 +24,16 @@ class Database:
     """Tables in a file readable by its owner only. ``version`` is that of the tables (kept as
     ``user_version``)."""
 
-    def __init__(self, path: Path, tables: sa.MetaData, version: int = 1) -> None:
-        """Open the file, making what is missing. Raises Unavailable if it was made by a newer release."""
+    def __init__(
+        self, path: Path, tables: sa.MetaData, version: int = 1, synchronous: str = "FULL"
+    ) -> None:
+        """Open the file, making what is missing. Raises Unavailable if it was made by a newer release.
+
+        ``synchronous`` NORMAL is faster; a power cut (not a crash of ours) may then undo the last moments.
+        """
         os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
         self._engine = sa.create_engine(f"sqlite:///{path}", connect_args={"timeout": BUSY_SECONDS})
-        event.listen(self._engine, "connect", _on_connect)
+        event.listen(self._engine, "connect", functools.partial(_on_connect, synchronous))
         event.listen(self._engine, "begin", _on_begin)
         self._writer = self._engine.execution_options(**{_BEGIN: "BEGIN IMMEDIATE"})
         _ENGINES.add(self._engine)
@@ -72,9 +78,9 @@ def _after_fork() -> None:
 os.register_at_fork(after_in_child=_after_fork)
 
 
-def _on_connect(connection: Any, _record: object) -> None:
+def _on_connect(synchronous: str, connection: Any, _record: object) -> None:
     connection.isolation_level = None  # transactions begin where _on_begin says, not where sqlite3 guesses
-    for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"):
+    for pragma in ("journal_mode = WAL", f"synchronous = {synchronous}", "foreign_keys = ON"):
         connection.execute(f"PRAGMA {pragma}")
 
 

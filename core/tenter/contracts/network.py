@@ -40,11 +40,9 @@ class VIF:
 
     ``bridge``: a tap called ``devname`` on the bridge ``details["bridge"]`` in the host's network namespace.
 
-    ``user``: user-mode networking of the hypervisor, a private network for this one interface. Its address range is
-    ``details["cidr"]`` (prefix 4 to 27, also the CIDR of the VIF's subnet): configure the hypervisor with exactly this
-    network address and prefix (libvirt: ``<ip family='ipv4' address='NETADDR' prefix='PREFIX'/>``). QEMU then gives
-    the guest by DHCP the 15th address of it, which is ``details["host"]`` and the VIF's fixed address; the 2nd is the
-    gateway (``details["gateway"]``), the 3rd the name server (``details["dns"]``).
+    ``user``: user-mode networking of the hypervisor, a private network for this one interface. It must look to the
+    guest as the fixed address says: the subnet's CIDR and gateway, and by DHCP just that address (QEMU:
+    ``-netdev user,net=CIDR,host=GATEWAY,dhcpstart=ADDRESS``).
 
     ``ovs``: a port of Open vSwitch. ``other``: wired by nobody (``HostNetwork.mode`` is ``none``).
     """

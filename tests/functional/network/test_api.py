@@ -123,8 +123,15 @@ def test_the_shared_network_is_found_as_the_client_finds_it(me: Client) -> None:
 def test_a_network_from_first_to_last(me: Client) -> None:
     network = me.network(name="net", description="mine", admin_state_up=True, mtu=1400)
     assert (network["name"], network["mtu"], network["project_id"]) == ("net", 1400, PROJECT)
-    subnet = me.subnet(network["id"], "192.168.7.0/24", name="sub", dns_nameservers=["1.1.1.1"], gateway_ip=None,
-                       allocation_pools=[{"start": "192.168.7.10", "end": "192.168.7.20"}], enable_dhcp=False)  # fmt: skip
+    subnet = me.subnet(
+        network["id"],
+        "192.168.7.0/24",
+        name="sub",
+        dns_nameservers=["1.1.1.1"],
+        gateway_ip=None,
+        enable_dhcp=False,
+        allocation_pools=[{"start": "192.168.7.10", "end": "192.168.7.20"}],
+    )
     assert subnet["allocation_pools"] == [{"start": "192.168.7.10", "end": "192.168.7.20"}]
     assert (subnet["gateway_ip"], subnet["enable_dhcp"], subnet["dns_nameservers"]) == (
         None,

@@ -27,9 +27,9 @@ class Local(LocalNetwork):
 Make = Callable[..., Local]
 
 
-def build(directory: Path, **options: object) -> Local:
-    """Construct a driver on a state directory, in mode none unless told otherwise."""
-    conf = new_conf(state_dir=directory)
+def build(directory: Path, core: dict[str, object] | None = None, **options: object) -> Local:
+    """Construct a driver on a state directory, in mode none unless told otherwise. ``core``: the core's options."""
+    conf = new_conf(state_dir=directory, **(core or {"virt_driver": "libvirt"}))
     conf.register_opts(list(Local.options), group=Local.section)
     for name, value in {"mode": "none", **options}.items():
         conf.set_override(name, value, group=Local.section)

@@ -7,13 +7,6 @@ from ipaddress import AddressValueError, IPv4Address, IPv4Network, NetmaskValueE
 
 from tenter import errors
 
-SLICE_PREFIX = 27
-"""User mode: the network of one guest. The narrowest that libvirt takes for ``<interface type='user'>``."""
-SLICE = 2 ** (32 - SLICE_PREFIX)
-SLIRP_GATEWAY, SLIRP_DNS, SLIRP_GUEST = 2, 3, 15
-"""Where QEMU's user networking puts itself, its name server and its guest, counted from the network
-address."""
-
 
 @dataclass(frozen=True)
 class SubnetPlan:
@@ -74,25 +67,6 @@ def plan(cidr: str, gateway: str | None = "auto", pool: tuple[str, str] | None =
     if gate is not None and pool is not None and first <= gate <= last:
         raise errors.Invalid(f"The gateway {gateway} is inside of the allocation pool.")
     return SubnetPlan(str(network), gate, server, first, last)
-
-
-def candidates(cidr: str, first: int, last: int, user_mode: bool) -> range:
-    """Return the addresses that may be given out between ``first`` and ``last``.
-
-    In user mode that is one of every 32: the one that QEMU gives the guest if the slice is its network.
-    """
-    if not user_mode:
-        return range(first, last + 1)
-    base = int(IPv4Network(cidr).network_address) + SLIRP_GUEST
-    if IPv4Network(cidr).prefixlen > SLICE_PREFIX:
-        return range(0)
-    skip = max(0, -(-(first - base) // SLICE))
-    return range(base + skip * SLICE, last + 1, SLICE)
-
-
-def slice_of(address: int) -> IPv4Network:
-    """Return the user-mode network whose guest has ``address``."""
-    return IPv4Network((address - SLIRP_GUEST, SLICE_PREFIX))
 
 
 def text(address: int) -> str:

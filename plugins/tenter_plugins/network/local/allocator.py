@@ -24,17 +24,16 @@ _SUBNETS = (
 _TAKE = insert(allocations).on_conflict_do_nothing()
 _ADD_PORT = insert(ports).on_conflict_do_nothing(index_elements=["mac"])
 _used, _next = allocations.alias("used"), allocations.alias("next")
-_STEP: sa.BindParameter[int] = sa.bindparam("step", type_=sa.BigInteger)
 _START: sa.BindParameter[int] = sa.bindparam("start", type_=sa.BigInteger)
+_LAST: sa.BindParameter[int] = sa.bindparam("last", type_=sa.BigInteger)
 _SUBNET: sa.BindParameter[str] = sa.bindparam("subnet", type_=sa.String)
 _GAP = (
-    sa.select(_used.c.address + _STEP)
+    sa.select(_used.c.address + 1)
     .where(
         _used.c.subnet_id == _SUBNET,
         _used.c.address >= _START,
-        _used.c.address <= sa.bindparam("last") - _STEP,
-        (_used.c.address - _START) % _STEP == 0,
-        ~sa.exists().where(_next.c.subnet_id == _SUBNET, _next.c.address == _used.c.address + _STEP),
+        _used.c.address < _LAST,
+        ~sa.exists().where(_next.c.subnet_id == _SUBNET, _next.c.address == _used.c.address + 1),
     )
     .order_by(_used.c.address)
     .limit(1)
@@ -49,8 +48,7 @@ class Allocator:
     still thinks it is someone else's.
     """
 
-    def __init__(self, user_mode: bool) -> None:
-        self._user_mode = user_mode
+    def __init__(self) -> None:
         self._hints: dict[str, int] = {}
 
     def add_port(self, conn: sa.Connection, values: dict[str, Any], wanted: tuple[PortAddress, ...]) -> str:
@@ -100,7 +98,7 @@ class Allocator:
     def locate(self, parts: Any, address: str) -> tuple[str, int]:
         """Return the subnet of ``parts`` (rows) that an address is in, and it as a number.
 
-        Raises Invalid if it is in none, or one that a guest cannot have.
+        Raises Invalid if it is in none, or is one that a guest cannot have.
         """
         number = addresses.parse_address(address)
         for part in parts:
@@ -109,14 +107,6 @@ class Allocator:
                 continue
             if number == part.server:
                 break
-            if self._user_mode and number not in addresses.candidates(
-                part.cidr, int(network.network_address), int(network.broadcast_address), True
-            ):
-                raise errors.Invalid(
-                    f"{address} cannot be had: with user-mode networking an address must be "
-                    f"{addresses.SLIRP_GUEST} plus a multiple of {addresses.SLICE} after the start of "
-                    f"{part.cidr}."
-                )
             return str(part.id), number
         raise errors.Invalid(f"{address} is not an address that a port of this network can have.")
 
@@ -127,14 +117,14 @@ class Allocator:
     def _free(self, conn: sa.Connection, part: Any) -> Iterator[int]:
         """Yield addresses worth trying: the one after the last given, the next gap, and both from the
         start."""
-        usable = addresses.candidates(part.cidr, part.first, part.last, self._user_mode)
-        if not usable:
-            return
-        after_last = self._hints.get(part.id, usable[0] - usable.step) + usable.step
-        for start in dict.fromkeys((after_last if after_last in usable else usable[0], usable[0])):
+        after_last = self._hints.get(part.id, part.first - 1) + 1
+        for start in dict.fromkeys(
+            (after_last if part.first <= after_last <= part.last else part.first, part.first)
+        ):
             yield start
-            bounds = {"subnet": part.id, "start": start, "last": usable[-1], "step": usable.step}
-            gap = conn.execute(_GAP, bounds).scalar_one_or_none()
+            gap = conn.execute(
+                _GAP, {"subnet": part.id, "start": start, "last": part.last}
+            ).scalar_one_or_none()
             if gap is not None:
                 yield gap
 

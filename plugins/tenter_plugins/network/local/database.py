@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy import event
 
-from tenter import errors
+from tenter_plugins.sqlite import Database
 
 VERSION = 1
 METADATA = sa.MetaData()
@@ -33,7 +32,8 @@ def _common() -> list[sa.Column[Any]]:
     ]
 
 
-schema_version = sa.Table("schema_version", METADATA, sa.Column("version", sa.Integer, nullable=False))
+seeded = sa.Table("seeded", METADATA, sa.Column("at", sa.Text, nullable=False))
+"""One row, once the first start has made its network."""
 networks = sa.Table(
     "networks",
     METADATA,
@@ -86,74 +86,29 @@ def now() -> str:
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def _configure(connection: Any, _record: Any) -> None:
-    connection.isolation_level = None
-    cursor = connection.cursor()
-    for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON"):
-        cursor.execute(f"PRAGMA {pragma}")
-    cursor.close()
-
-
-def _begin(connection: sa.Connection) -> None:
-    # pysqlite would begin by itself, and late; see SQLAlchemy's page on the SQLite dialect.
-    connection.exec_driver_sql(connection.get_execution_options().get("begin", "BEGIN"))
-
-
-@contextlib.contextmanager
-def _translated() -> Iterator[None]:
-    try:
-        yield
-    except sa.exc.DBAPIError as exc:
-        words = str(exc.orig)
-        if "full" in words:
-            raise errors.ResourceExhausted(f"The network database cannot grow: {words}") from exc
-        raise errors.Unavailable(f"The network database failed: {words}") from exc
-    except sa.exc.SQLAlchemyError as exc:
-        raise errors.Unavailable(f"The network database failed: {exc}") from exc
-
-
-class Database:
-    """Transactions on one SQLite file. Any number of threads and processes may use it at once."""
+class NetworkDatabase(Database):
+    """The file. Threads of this process wait for each other in a lock, for SQLite waits by sleeping and polling."""
 
     def __init__(self, path: Path, seed: Callable[[sa.Connection], None] = lambda conn: None) -> None:
-        """Open the file; at the first start make its tables and call ``seed``, all or nothing.
+        """Open the file; at the first start call ``seed`` in a transaction that is never made twice.
 
-        Raises Unavailable; PluginBroken if another release wrote it.
+        Raises Unavailable, also if a newer release made the file.
         """
-        self._engine = sa.create_engine(
-            f"sqlite:///{path}",
-            connect_args={"timeout": 30, "check_same_thread": False},
-            pool_size=16,
-            max_overflow=-1,
-        )
-        event.listen(self._engine, "connect", _configure)
-        event.listen(self._engine, "begin", _begin)
-        self._writer = self._engine.execution_options(begin="BEGIN IMMEDIATE")
         self._lock = threading.Lock()
-        with self.write() as conn:
-            if not sa.inspect(conn).has_table(schema_version.name):
-                METADATA.create_all(conn)
-                conn.execute(schema_version.insert().values(version=VERSION))
+        super().__init__(path, METADATA, VERSION, synchronous="NORMAL")
+        with self.reading() as conn:
+            known = conn.execute(sa.select(seeded)).first()
+        if known is None:
+            self._seed(seed)
+
+    @contextlib.contextmanager
+    def writing(self) -> Iterator[sa.Connection]:
+        """Give a connection inside of a transaction that nobody else writes beside; an error undoes all of it."""
+        with self._lock, super().writing() as conn:
+            yield conn
+
+    def _seed(self, seed: Callable[[sa.Connection], None]) -> None:
+        with self.writing() as conn:
+            if conn.execute(sa.select(seeded)).first() is None:
                 seed(conn)
-            found = conn.execute(sa.select(schema_version.c.version)).scalar_one()
-        if found != VERSION:
-            self.close()
-            raise errors.PluginBroken(f"{path} has schema version {found}, this release knows {VERSION}.")
-
-    @contextlib.contextmanager
-    def read(self) -> Iterator[sa.Connection]:
-        """Give a connection inside of a transaction that sees one state of the database."""
-        with _translated(), self._engine.begin() as conn:
-            yield conn
-
-    @contextlib.contextmanager
-    def write(self) -> Iterator[sa.Connection]:
-        """Give a connection inside of a transaction that nobody else writes beside; an error undoes all of
-        it."""
-        # SQLite waits by sleeping and polling; threads of this process wait for each other here instead.
-        with _translated(), self._lock, self._writer.begin() as conn:
-            yield conn
-
-    def close(self) -> None:
-        """Close all connections. Safe to call twice."""
-        self._engine.dispose()
+                conn.execute(seeded.insert().values(at=now()))

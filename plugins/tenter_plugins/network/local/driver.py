@@ -29,7 +29,7 @@ from tenter.contracts.network import (
     SupportsNetworkApi,
 )
 from tenter_plugins.network.local import addresses, security_groups
-from tenter_plugins.network.local.database import Database
+from tenter_plugins.network.local.database import NetworkDatabase
 from tenter_plugins.network.local.names import namespace_name
 from tenter_plugins.network.local.namespace import TOOLS, tool
 from tenter_plugins.network.local.networks import Networks, Where, insert_network, insert_subnet
@@ -51,8 +51,8 @@ class LocalNetwork(NetworkDriver, SupportsNetworkApi):
     def __init__(self, setup: PluginSetup) -> None:
         super().__init__(setup)
         self._conf = setup.conf[self.section]
-        self.mode = _mode(self._conf.mode)
-        self._db = Database(setup.state_dir / "network.sqlite", self._seed)
+        self.mode = _mode(self._conf.mode, getattr(setup.conf, "virt_driver", ""))
+        self._db = NetworkDatabase(setup.state_dir / "network.sqlite", self._seed)
         self._networks = Networks(self._db, self._conf.mtu)
         self._ports = Ports(self._db, self.mode)
         self.namespace = namespace_name(setup.state_dir) if self.mode == "bridge" else None
@@ -246,11 +246,13 @@ class LocalNetwork(NetworkDriver, SupportsNetworkApi):
         return [Reservation(*row) for row in self._ports.reservations(network_id, port_id)]
 
 
-def _mode(asked: str) -> str:
+def _mode(asked: str, virt_driver: str) -> str:
     """Return the mode that an option value means for this process."""
-    if asked == "auto":
-        return "bridge" if os.geteuid() == 0 else "user"
-    return asked
+    if asked != "auto":
+        return asked
+    if virt_driver == "fake":
+        return "none"
+    return "bridge" if os.geteuid() == 0 else "user"
 
 
 def _only(found: Sequence[Record], id: str) -> Record:

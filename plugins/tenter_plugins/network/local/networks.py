@@ -20,7 +20,7 @@ from tenter.contracts.network import (
     SubnetRecord,
 )
 from tenter_plugins.network.local import addresses
-from tenter_plugins.network.local.database import Database, allocations, networks, now, ports, subnets
+from tenter_plugins.network.local.database import NetworkDatabase, allocations, networks, now, ports, subnets
 
 Where = Mapping[str, Sequence[str]]
 _FILTERS = frozenset({"id", "name", "network_id", "project_id", "device_id", "mac", "cidr"})
@@ -76,14 +76,14 @@ def subnet_record(row: sa.Row[Any]) -> SubnetRecord:
 class Networks:
     """What can be done to networks and subnets."""
 
-    def __init__(self, database: Database, default_mtu: int) -> None:
+    def __init__(self, database: NetworkDatabase, default_mtu: int) -> None:
         self._db = database
         self._mtu = default_mtu
 
     def find(self, scope: NetworkScope, where: Where) -> list[NetworkRecord]:
         """Return the networks that the scope may see, oldest first."""
         found = sa.select(networks).where(visible(scope), *narrowed(networks, where))
-        with self._db.read() as conn:
+        with self._db.reading() as conn:
             rows = conn.execute(found.order_by(networks.c.created_at, sa.text("networks.rowid"))).all()
             parts = defaultdict(list)
             for network_id, subnet_id in conn.execute(
@@ -101,12 +101,12 @@ class Networks:
 
     def create(self, request: CreateNetwork) -> str:
         """Make a network and return its id."""
-        with self._db.write() as conn:
+        with self._db.writing() as conn:
             return insert_network(conn, request, self._mtu)
 
     def delete(self, scope: NetworkScope, network_id: str) -> None:
         """Remove a network and its subnets. Raises NotFound, Forbidden, Conflict if it has ports."""
-        with self._db.write() as conn:
+        with self._db.writing() as conn:
             require_network(conn, scope, network_id, own=True)
             if conn.execute(sa.select(ports.c.id).where(ports.c.network_id == network_id).limit(1)).first():
                 raise errors.Conflict(
@@ -120,20 +120,20 @@ class Networks:
         """Return the subnets of the networks that the scope may see, oldest first."""
         found = sa.select(subnets).join(networks, networks.c.id == subnets.c.network_id)
         found = found.where(visible(scope), *narrowed(subnets, where))
-        with self._db.read() as conn:
+        with self._db.reading() as conn:
             rows = conn.execute(found.order_by(subnets.c.created_at, sa.text("subnets.rowid"))).all()
         return [subnet_record(row) for row in rows]
 
     def create_subnet(self, scope: NetworkScope, request: CreateSubnet) -> str:
         """Add a subnet and return its id. Raises Invalid, NotFound, Forbidden."""
-        with self._db.write() as conn:
+        with self._db.writing() as conn:
             require_network(conn, scope, request.network_id, own=True)
             return insert_subnet(conn, request)
 
     def delete_subnet(self, scope: NetworkScope, subnet_id: str) -> str:
         """Remove a subnet and return its network's id. Raises NotFound, Forbidden, Conflict if an address is
         in use."""
-        with self._db.write() as conn:
+        with self._db.writing() as conn:
             network_id = self._subnet_owner(conn, scope, subnet_id)
             used = sa.select(allocations.c.address).where(
                 allocations.c.subnet_id == subnet_id, allocations.c.port_id.is_not(None)
@@ -149,7 +149,7 @@ class Networks:
 
     def update(self, scope: NetworkScope, network_id: str, changes: Mapping[str, Any]) -> None:
         """Set attributes of a network. Raises NotFound, Forbidden, Conflict."""
-        with self._db.write() as conn:
+        with self._db.writing() as conn:
             row = require_network(conn, scope, network_id, own=True)
             if changes.get("shared", row.shared) != row.shared:
                 self._check_sharing(conn, scope, row)
@@ -159,7 +159,7 @@ class Networks:
 
     def update_subnet(self, scope: NetworkScope, subnet_id: str, changes: Mapping[str, Any]) -> None:
         """Set attributes of a subnet. Raises NotFound, Forbidden."""
-        with self._db.write() as conn:
+        with self._db.writing() as conn:
             self._subnet_owner(conn, scope, subnet_id)
             conn.execute(
                 subnets.update().where(subnets.c.id == subnet_id).values(**changes, updated_at=now())

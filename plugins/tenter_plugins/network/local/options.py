@@ -7,7 +7,7 @@ OPTS = [
         "mode",
         default="auto",
         choices=[
-            ("auto", "bridge as root, user otherwise"),
+            ("auto", "none for the fake virt driver, bridge as root, user otherwise"),
             ("bridge", "bridges and DHCP in a network namespace of their own; needs root"),
             ("user", "user-mode networking of the hypervisor; every guest is on a private network"),
             ("none", "addresses are allocated, nothing is wired"),

@@ -23,7 +23,7 @@ from tenter.contracts.network import (
 )
 from tenter_plugins.network.local import addresses
 from tenter_plugins.network.local.allocator import Allocator
-from tenter_plugins.network.local.database import Database, allocations, networks, now, ports, subnets
+from tenter_plugins.network.local.database import NetworkDatabase, allocations, networks, now, ports, subnets
 from tenter_plugins.network.local.names import bridge_name, tap_name
 from tenter_plugins.network.local.networks import Where, narrowed, require_network
 
@@ -59,14 +59,14 @@ _UNBIND = ports.update().where(ports.c.device_id == sa.bindparam("device")).valu
 class Ports:
     """What can be done to ports. ``mode`` is bridge, user or none."""
 
-    def __init__(self, database: Database, mode: str) -> None:
+    def __init__(self, database: NetworkDatabase, mode: str) -> None:
         self._db = database
         self._mode = mode
-        self._allocator = Allocator(user_mode=mode == "user")
+        self._allocator = Allocator()
 
     def vifs(self, instance_uuid: str) -> tuple[VIF, ...]:
         """Return the VIFs bound to an instance, in order."""
-        with self._db.read() as conn:
+        with self._db.reading() as conn:
             return self._vifs(conn, instance_uuid)
 
     def allocate(self, request: AllocateRequest) -> tuple[VIF, ...]:
@@ -75,7 +75,7 @@ class Ports:
 
         Raises NetworkFailed, ResourceExhausted.
         """
-        with self._db.write() as conn:
+        with self._db.writing() as conn:
             vifs = self._vifs(conn, request.instance_uuid)
             if vifs or not request.networks:
                 return vifs
@@ -87,13 +87,13 @@ class Ports:
         """Delete the ports made by ``allocate`` for an instance and unbind those that a user made."""
         if not instance_uuid:
             return
-        with self._db.write() as conn:
+        with self._db.writing() as conn:
             conn.execute(_DELETE_MANAGED, {"device": instance_uuid})
             conn.execute(_UNBIND, {"device": instance_uuid})
 
     def check(self, project_id: str, wanted: RequestedNetwork, instances: int) -> RequestedNetwork:
         """Return what was asked for with its network decided. Raises Invalid, Conflict."""
-        with self._db.read() as conn:
+        with self._db.reading() as conn:
             if wanted.port_id is not None:
                 return self._check_port(conn, project_id, wanted, instances)
             if wanted.network_id is None:
@@ -123,7 +123,7 @@ class Ports:
         mine = sa.true() if scope.is_admin else ports.c.project_id == scope.project_id
         found = sa.select(ports).where(mine, *narrowed(ports, where))
         held = sa.select(allocations).where(allocations.c.port_id.in_(found.with_only_columns(ports.c.id)))
-        with self._db.read() as conn:
+        with self._db.reading() as conn:
             rows = conn.execute(found.order_by(ports.c.created_at, sa.text("ports.rowid"))).all()
             fixed: dict[str, list[PortAddress]] = {}
             for row in conn.execute(held.order_by(allocations.c.address)):
@@ -135,7 +135,7 @@ class Ports:
     def create(self, scope: NetworkScope, request: CreatePort) -> str:
         """Make an unbound port and return its id. Raises Invalid, NotFound, Conflict."""
         values = {key: value for key, value in vars(request).items() if key != "fixed_ips"}
-        with self._db.write() as conn:
+        with self._db.writing() as conn:
             require_network(conn, scope, request.network_id, own=False)
             try:
                 return self._allocator.add_port(
@@ -146,7 +146,7 @@ class Ports:
 
     def delete(self, scope: NetworkScope, port_id: str) -> None:
         """Remove an unbound port. Raises NotFound, Conflict."""
-        with self._db.write() as conn:
+        with self._db.writing() as conn:
             row = self._require(conn, scope, port_id)
             if row.device_id:
                 raise errors.Conflict(
@@ -158,13 +158,13 @@ class Ports:
 
     def update(self, scope: NetworkScope, port_id: str, changes: Mapping[str, Any]) -> None:
         """Set attributes of a port. Raises NotFound."""
-        with self._db.write() as conn:
+        with self._db.writing() as conn:
             self._require(conn, scope, port_id)
             conn.execute(ports.update().where(ports.c.id == port_id).values(**changes, updated_at=now()))
 
     def any_bound(self) -> bool:
         """Return whether any port is bound to an instance."""
-        with self._db.read() as conn:
+        with self._db.reading() as conn:
             return (
                 conn.execute(sa.select(ports.c.id).where(ports.c.device_id != "").limit(1)).first()
                 is not None
@@ -180,7 +180,7 @@ class Ports:
             .where(sa.true() if port_id is None else ports.c.id == port_id)
             .group_by(ports.c.id)
         )
-        with self._db.read() as conn:
+        with self._db.reading() as conn:
             return [(row[0], row[1], addresses.text(row[2]), row[3]) for row in conn.execute(found)]
 
     def _allocate_one(
@@ -243,23 +243,18 @@ class Ports:
         return tuple(self._vif(list(group)) for _, group in groupby(rows, key=lambda row: row.id))
 
     def _vif(self, rows: Sequence[Any]) -> VIF:
-        port, held = rows[0], [row for row in rows if row.address is not None]
-        details: dict[str, Any] = {}
-        fixed_ips = tuple(_fixed_ip(row) for row in held)
-        if self._mode == "bridge":
-            details["bridge"] = bridge_name(port.network_id)
-        elif self._mode == "user" and held:
-            fixed_ips, details = _user_mode(held[0])
+        port = rows[0]
+        bridged = self._mode == "bridge"
         return VIF(
             id=port.id,
             network_id=port.network_id,
             network_label=port.name,
             mac=port.mac,
             type=VIF_TYPES[self._mode],
-            fixed_ips=fixed_ips,
-            devname=tap_name(port.id) if self._mode == "bridge" else None,
+            fixed_ips=tuple(_fixed_ip(row) for row in rows if row.address is not None),
+            devname=tap_name(port.id) if bridged else None,
             mtu=port.mtu,
-            details=details,
+            details={"bridge": bridge_name(port.network_id)} if bridged else {},
         )
 
     def _record(self, row: sa.Row[Any], fixed_ips: tuple[PortAddress, ...]) -> PortRecord:
@@ -285,12 +280,3 @@ def _fixed_ip(row: sa.Row[Any]) -> FixedIP:
     gateway = None if row.gateway is None else addresses.text(row.gateway)
     subnet = Subnet(row.subnet_id, row.cidr, gateway, tuple(json.loads(row.dns)), row.dhcp)
     return FixedIP(addresses.text(row.address), subnet)
-
-
-def _user_mode(row: sa.Row[Any]) -> tuple[tuple[FixedIP, ...], dict[str, Any]]:
-    """Return the address with the subnet as the guest sees it behind QEMU, and the VIF's details."""
-    part = addresses.slice_of(row.address)
-    host = addresses.text(row.address)
-    gateway, dns = str(part[addresses.SLIRP_GATEWAY]), str(part[addresses.SLIRP_DNS])
-    fixed_ip = FixedIP(host, Subnet(row.subnet_id, str(part), gateway, (dns,)))
-    return (fixed_ip,), {"cidr": str(part), "host": host, "gateway": gateway, "dns": dns}
