@@ -6,22 +6,23 @@ import abc
 from collections.abc import Callable
 from typing import Any
 
-Listener = Callable[[str | None], None]
+Listener = Callable[[str | None, str | None], None]
 
 
 class Bus(abc.ABC):
     """Bells and calls between the processes of a cell."""
 
     @abc.abstractmethod
-    def ring(self, role: str, host: str | None = None, uuid: str | None = None) -> None:
-        """Tell the workers of ``role`` (on ``host``) to look for work; ``uuid`` names the operation that is new.
+    def ring(self, role: str, host: str | None = None, uuid: str | None = None, cell: str | None = None) -> None:
+        """Tell the workers of ``role`` (on ``host``) to look for work; ``uuid`` names the operation that is new,
+        ``cell`` the cell whose database it is in (None: the API database).
 
         Never raises and never waits: a bell that is not heard costs time, not work.
         """
 
     @abc.abstractmethod
     def listen(self, role: str, host: str | None, listener: Listener) -> None:
-        """Call ``listener(uuid or None)`` whenever the bell rings. It must return at once."""
+        """Call ``listener(uuid or None, cell or None)`` whenever the bell rings. It must return at once."""
 
     @abc.abstractmethod
     def serve(self, host: str, endpoint: object) -> None:

@@ -19,10 +19,10 @@ class InProcessBus(Bus):
         self._listeners: dict[tuple[str, str | None], list[Listener]] = defaultdict(list)
         self._endpoints: dict[str, object] = {}
 
-    def ring(self, role: str, host: str | None = None, uuid: str | None = None) -> None:
+    def ring(self, role: str, host: str | None = None, uuid: str | None = None, cell: str | None = None) -> None:
         for listener in self._listeners.get((role, host), ()):
             try:
-                listener(uuid)
+                listener(uuid, cell)
             except Exception:
                 LOG.exception("A listener for %s failed", role)
 

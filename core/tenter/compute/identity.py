@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 def service_uuid(state_dir: Path, binary: str) -> str:
-    """Return this host's key for a service, making it at the first start (file ``BINARY.id`` in the state directory)."""
+    """Return this host's key for a service, making it at the first start (file ``BINARY.id`` in the state dir)."""
     path = state_dir / f"{binary}.id"
     if path.exists():
         return str(uuid.UUID(path.read_text().strip()))

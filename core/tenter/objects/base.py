@@ -32,8 +32,8 @@ class JsonField(fields.AutoTypedField):
 class TenterObject(base.VersionedObject):
     """A versioned thing that is stored or crosses a wire.
 
-    Every change of ``fields`` bumps VERSION with one comment line, has a step in ``obj_make_compatible``, and changes the
-    fingerprint in the tests.
+    Every change of ``fields`` bumps VERSION with one comment line, has a step in ``obj_make_compatible``, and changes
+    the fingerprint in the tests.
     """
 
     OBJ_SERIAL_NAMESPACE = "tenter_object"

@@ -99,25 +99,16 @@ def _held_in_cell(operation: Operation, candidate: Candidate) -> Operation:
 
 def _forget(operation: Operation) -> Apply:
     def apply(connection: sa.Connection) -> None:
-        connection.execute(sa.delete(api_operations).where(api_operations.c.uuid == operation.uuid))
+        operations.delete(connection, api_operations, operation.uuid)
 
     return apply
-
-
-def _swap(connection: sa.Connection, uuid: str, cell_uuid: str) -> bool:
-    change = (
-        sa.update(places)
-        .where(places.c.instance_uuid == uuid, places.c.state == instances.UNSCHEDULED)
-        .values(state=instances.PLACED, cell_uuid=cell_uuid, record=None)
-    )
-    return connection.execute(change).rowcount == 1
 
 
 def _take_place(context: StepContext, in_cell: Operation, candidate: Candidate) -> Outcome:
     won: list[bool] = []
 
     def apply(connection: sa.Connection) -> None:
-        won.append(_swap(connection, in_cell.instance_uuid, candidate.cell.uuid))
+        won.append(instances.swap_place(connection, in_cell.instance_uuid, candidate.cell.uuid))
         _forget(in_cell)(connection)
 
     def then() -> None:
@@ -129,7 +120,7 @@ def _take_place(context: StepContext, in_cell: Operation, candidate: Candidate) 
             else:
                 _withdraw(connection, in_cell)
         if won[-1]:
-            context.bus.ring(COMPUTE, candidate.view.host, in_cell.uuid)
+            context.bus.ring(COMPUTE, candidate.view.host, in_cell.uuid, candidate.cell.uuid)
 
     return Outcome(gone=True, apply=apply, then=then)
 
@@ -147,7 +138,7 @@ def _spawning(uuid: str) -> Apply:
 
 def _withdraw(connection: sa.Connection, operation: Operation) -> None:
     instances.remove(connection, operation.instance_uuid)
-    connection.execute(sa.delete(cell_schema.operations).where(cell_schema.operations.c.uuid == operation.uuid))
+    operations.delete(connection, cell_schema.operations, operation.uuid)
 
 
 def confirm(context: StepContext) -> Outcome:
@@ -156,7 +147,7 @@ def confirm(context: StepContext) -> Outcome:
     assert context.api_db is not None and context.cell_uuid is not None
     uuid, cell_uuid = operation.instance_uuid, context.cell_uuid
     with context.api_db.write() as connection:
-        won = _swap(connection, uuid, cell_uuid)
+        won = instances.swap_place(connection, uuid, cell_uuid)
     if not won:
         place = instances.place_of(context.api_db, uuid)
         won = place is not None and place["cell_uuid"] == cell_uuid

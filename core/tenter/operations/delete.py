@@ -7,7 +7,6 @@ import sqlalchemy as sa
 from tenter.operations import faults
 from tenter.operations.model import COMPUTE, CONDUCTOR, OperationKind, Outcome, Step, StepContext
 from tenter.store import instances
-from tenter.store.api_schema import places
 
 
 def destroy(context: StepContext) -> Outcome:
@@ -22,7 +21,7 @@ def finish(context: StepContext) -> Outcome:
     uuid = context.operation.instance_uuid
     assert context.api_db is not None
     with context.api_db.write() as connection:
-        connection.execute(sa.delete(places).where(places.c.instance_uuid == uuid))
+        instances.forget_place(connection, uuid)
     return Outcome(apply=lambda connection: instances.remove(connection, uuid))
 
 

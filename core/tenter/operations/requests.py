@@ -127,8 +127,7 @@ class Requests:
                     for row in rows
                 ],
             )
-            for build in builds:
-                operations.insert(connection, api_operations, build)
+            operations.insert(connection, api_operations, *builds)
         for build in builds:
             self._bus.ring(CONDUCTOR, None, build.uuid)
         return Created(tuple(row["uuid"] for row in rows), reservation_id)
@@ -150,7 +149,7 @@ class Requests:
                 return
             operations.cancel_others(connection, cell_operations, uuid)
             operations.insert(connection, cell_operations, operation)
-        self._bus.ring(role, host, operation.uuid)
+        self._bus.ring(role, host, operation.uuid, cell.uuid)
 
     def _delete_unplaced(self, uuid: str) -> bool:
         unplaced = sa.and_(places.c.instance_uuid == uuid, places.c.state != instances.PLACED)
@@ -267,7 +266,7 @@ class Requests:
             if values:
                 instances.set_values(connection, uuid, **values)
             operations.insert(connection, cell_operations, operation)
-        self._bus.ring(COMPUTE, row.host, operation.uuid)
+        self._bus.ring(COMPUTE, row.host, operation.uuid, cell.uuid)
 
     def _operation(
         self,

@@ -91,21 +91,22 @@ class Runner:
             time.sleep(0.02)
         self._pool.shutdown(wait=False, cancel_futures=True)
 
-    def _heard(self, uuid: str | None) -> None:
-        if uuid is not None:
-            self._offer(uuid)
+    def _heard(self, uuid: str | None, cell: str | None) -> None:
+        source = next((source for source in self._sources if source.cell_uuid == cell), None)
+        if uuid is not None and source is not None:
+            self._offer(source, uuid)
             return
         with self._bell:
             self._rung = True
             self._bell.notify()
 
-    def _offer(self, uuid: str) -> None:
+    def _offer(self, source: Source, uuid: str) -> None:
         with self._lock:
             if self._stopping or uuid in self._trying:
                 return
             self._trying.add(uuid)
         try:
-            self._pool.submit(self._try, uuid)
+            self._pool.submit(self._try, source, uuid)
         except RuntimeError:  # the pool was shut down meanwhile
             self._trying.discard(uuid)
 
@@ -121,7 +122,7 @@ class Runner:
             for source in self._sources:
                 try:
                     for uuid in operations.todo(source.db, source.table, self.role, self.host, self._workers * 4):
-                        self._offer(uuid)
+                        self._offer(source, uuid)
                 except Exception as exc:
                     LOG.warning("Cannot look for work: %s", exc)
 
@@ -139,22 +140,19 @@ class Runner:
                     except Exception as exc:
                         LOG.warning("Cannot renew leases: %s", exc)
 
-    def _try(self, uuid: str) -> None:
+    def _try(self, source: Source, uuid: str) -> None:
         try:
-            for source in self._sources:
-                operation = operations.claim(
-                    source.db, source.table, uuid, self.role, self.host, self.owner, self._conf.operations.lease
-                )
-                if operation is not None:
-                    break
-            else:
-                return
+            operation = operations.claim(
+                source.db, source.table, uuid, self.role, self.host, self.owner, self._conf.operations.lease
+            )
         except Exception as exc:
             LOG.warning("Cannot claim operation %s: %s", uuid, exc)
             return
         finally:
             with self._lock:
                 self._trying.discard(uuid)
+        if operation is None:
+            return
         with self._lock:
             self._held[uuid] = source
         try:
@@ -231,32 +229,31 @@ class Runner:
             )  # fmt: skip
         else:
             values.update(operations.ended(operation, outcome.state, outcome.error))
+        waiting = []
         with source.db.write() as connection:
             operations.fenced(connection, source.table, operation, **values)
             outcome.apply(connection)
+            if role is None:
+                waiting = operations.waiting(connection, source.table, operation.instance_uuid)
         if outcome.then is not None:
             outcome.then()
         if role is not None:
-            self._bus.ring(role, outcome.host if role == COMPUTE else None, operation.uuid)
+            self._bus.ring(role, outcome.host if role == COMPUTE else None, operation.uuid, source.cell_uuid)
         elif not outcome.gone:
-            self._ended(source, operation, outcome.state)
+            LOG.info("%s of instance %s: %s", operation.kind, operation.instance_uuid, outcome.state)
+        self._wake(source, waiting)
 
-    def _ended(self, source: Source, operation: Operation, state: str) -> None:
-        LOG.info("%s of instance %s: %s", operation.kind, operation.instance_uuid, state)
-        table = source.table
-        waiting = sa.select(table.c.uuid, table.c.role, table.c.host).where(
-            table.c.instance_uuid == operation.instance_uuid, table.c.state.in_(operations.OPEN)
-        )
-        with source.db.read() as connection:
-            rows = connection.execute(waiting).all()
-        for row in rows:
-            self._bus.ring(row.role, row.host if row.role == COMPUTE else None, row.uuid)
+    def _wake(self, source: Source, waiting: Sequence[tuple[str, str, str | None]]) -> None:
+        for uuid, role, host in waiting:
+            self._bus.ring(role, host if role == COMPUTE else None, uuid, source.cell_uuid)
 
     def _stale(self, source: Source, operation: Operation, error: errors.StaleAttempt) -> None:
         LOG.info("%s of instance %s: %s", operation.kind, operation.instance_uuid, error)
         if isinstance(error, operations.Cancelled):
             operations.finish_cancelled(source.db, source.table, operation)
-            self._ended(source, operation, operations.CANCELLED)
+            with source.db.read() as connection:
+                waiting = operations.waiting(connection, source.table, operation.instance_uuid)
+            self._wake(source, waiting)
 
     def _log_failure(self, operation: Operation, error: Exception) -> None:
         known = isinstance(error, errors.TenterError)

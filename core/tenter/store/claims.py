@@ -16,6 +16,22 @@ from tenter.store.cell_schema import claims, inventories
 INSTANCE = "instance"
 
 
+_AMOUNT = sa.bindparam("p_amount", type_=sa.BigInteger)
+_OF_PROVIDER = sa.and_(
+    inventories.c.provider_uuid == sa.bindparam("p_provider"),
+    inventories.c.resource_class == sa.bindparam("p_class"),
+)
+_TAKE = (
+    sa.update(inventories)
+    .where(_OF_PROVIDER, inventories.c.used + _AMOUNT <= inventories.c.capacity)
+    .values(used=inventories.c.used + _AMOUNT)
+)
+_GIVE_BACK = sa.update(inventories).where(_OF_PROVIDER).values(used=inventories.c.used - _AMOUNT)
+_RECORD = sa.insert(claims)
+_HELD = sa.select(claims).where(claims.c.holder_uuid == sa.bindparam("p_holder"))
+_FORGET = sa.delete(claims).where(claims.c.holder_uuid == sa.bindparam("p_holder"))
+
+
 class ClaimLost(Exception):
     """The provider has no longer enough of a resource class. Roll the transaction back and try another provider."""
 
@@ -31,13 +47,8 @@ def take(connection: sa.Connection, holder_uuid: str, provider_uuid: str, amount
     for resource_class, amount in amounts.items():
         if not amount:
             continue
-        enough = sa.and_(
-            inventories.c.provider_uuid == provider_uuid,
-            inventories.c.resource_class == resource_class,
-            inventories.c.used + amount <= inventories.c.capacity,
-        )
-        change = sa.update(inventories).where(enough).values(used=inventories.c.used + amount)
-        if connection.execute(change).rowcount != 1:
+        values = {"p_provider": provider_uuid, "p_class": resource_class, "p_amount": amount}
+        if connection.execute(_TAKE, values).rowcount != 1:
             raise ClaimLost(provider_uuid, resource_class)
         rows.append(
             {
@@ -49,23 +60,17 @@ def take(connection: sa.Connection, holder_uuid: str, provider_uuid: str, amount
             }
         )
     if rows:
-        connection.execute(sa.insert(claims), rows)
+        connection.execute(_RECORD, rows)
 
 
 def give_back(connection: sa.Connection, holder_uuid: str) -> None:
     """Give back all that the holder claimed. Nothing to give back is no error."""
-    held = connection.execute(sa.select(claims).where(claims.c.holder_uuid == holder_uuid)).mappings().all()
+    held = connection.execute(_HELD, {"p_holder": holder_uuid}).all()
     for row in held:
-        connection.execute(
-            sa.update(inventories)
-            .where(
-                inventories.c.provider_uuid == row["provider_uuid"],
-                inventories.c.resource_class == row["resource_class"],
-            )
-            .values(used=inventories.c.used - row["amount"])
-        )
+        values = {"p_provider": row.provider_uuid, "p_class": row.resource_class, "p_amount": row.amount}
+        connection.execute(_GIVE_BACK, values)
     if held:
-        connection.execute(sa.delete(claims).where(claims.c.holder_uuid == holder_uuid))
+        connection.execute(_FORGET, {"p_holder": holder_uuid})
 
 
 def set_inventory(connection: sa.Connection, node: NodeInventory, ratios: Mapping[str, float]) -> None:

@@ -45,7 +45,10 @@ class Database:
 
     @contextlib.contextmanager
     def read(self) -> Iterator[sa.Connection]:
-        """Yield a connection that sees one consistent state. Raises Unavailable if the database is away."""
+        """Yield a connection for reading; each statement sees one consistent state.
+
+        Raises Unavailable if the database is away.
+        """
         with _translated(), self.engine.connect() as connection:
             yield connection
 
@@ -82,8 +85,8 @@ def _sqlite_engine(url: sa.URL, pool_size: int) -> sa.Engine:
 
     @sa.event.listens_for(engine, "begin")
     def begin(connection: sa.Connection) -> None:
-        writing = connection.get_execution_options().get("tenter_write")
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
+        if connection.get_execution_options().get("tenter_write"):
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
 
     return engine
 

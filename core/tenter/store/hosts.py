@@ -16,6 +16,28 @@ from tenter.store.engine import Database, now
 
 SERVICE_VERSION = 1
 
+_VIEWS = (
+    sa.select(
+        compute_nodes.c.uuid,
+        compute_nodes.c.host,
+        compute_nodes.c.hypervisor_hostname,
+        compute_nodes.c.availability_zone,
+        compute_nodes.c.traits,
+        services.c.disabled,
+        services.c.disabled_reason,
+        services.c.forced_down,
+        services.c.last_seen,
+        inventories.c.resource_class,
+        inventories.c.total,
+        inventories.c.used,
+        inventories.c.reserved,
+        inventories.c.ratio,
+    )
+    .join(services, services.c.uuid == compute_nodes.c.service_uuid)
+    .join(inventories, inventories.c.provider_uuid == compute_nodes.c.uuid)
+    .order_by(compute_nodes.c.uuid)
+)
+
 
 def report_service(db: Database, uuid: str, host: str, binary: str) -> None:
     """Sign of life of a service, registering it if it is new.
@@ -75,30 +97,8 @@ def report_nodes(
 
 def host_views(db: Database, down_after: float) -> list[HostView]:
     """Return every node of a cell as the scheduler sees it. ``down_after`` in seconds without a sign of life."""
-    columns = (
-        compute_nodes.c.uuid,
-        compute_nodes.c.host,
-        compute_nodes.c.hypervisor_hostname,
-        compute_nodes.c.availability_zone,
-        compute_nodes.c.traits,
-        services.c.disabled,
-        services.c.disabled_reason,
-        services.c.forced_down,
-        services.c.last_seen,
-        inventories.c.resource_class,
-        inventories.c.total,
-        inventories.c.used,
-        inventories.c.reserved,
-        inventories.c.ratio,
-    )
-    query = (
-        sa.select(*columns)
-        .join(services, services.c.uuid == compute_nodes.c.service_uuid)
-        .join(inventories, inventories.c.provider_uuid == compute_nodes.c.uuid)
-        .order_by(compute_nodes.c.uuid)
-    )
     with db.read() as connection:
-        rows = connection.execute(query).all()
+        rows = connection.execute(_VIEWS).all()
     alive_since = now() - down_after
     resources: dict[str, dict[str, Resource]] = {}
     first: dict[str, Any] = {}

@@ -17,18 +17,51 @@ from tenter.store.engine import Database, now
 UNSCHEDULED, PLACED, LOST = "unscheduled", "placed", "failed"
 DELETING = "deleting"
 
+_UUID: sa.BindParameter[str] = sa.bindparam("p_uuid")
+_PLACE = sa.select(places).where(places.c.instance_uuid == _UUID)
+_SWAP = (
+    sa.update(places)
+    .where(places.c.instance_uuid == _UUID, places.c.state == UNSCHEDULED)
+    .values(state=PLACED, cell_uuid=sa.bindparam("p_cell"), record=sa.null())
+)
+_FORGET_PLACE = sa.delete(places).where(places.c.instance_uuid == _UUID)
+_GET = sa.select(instances).where(instances.c.uuid == _UUID)
+_SET = sa.update(instances).where(instances.c.uuid == _UUID)
+_FINISH = sa.update(instances).where(
+    instances.c.uuid == _UUID, instances.c.operation_uuid == sa.bindparam("p_operation")
+)
+_BEGIN_DELETE = (
+    sa.update(instances)
+    .where(
+        instances.c.uuid == _UUID, sa.or_(instances.c.task_state.is_(None), instances.c.task_state != DELETING)
+    )
+    .values(task_state=DELETING)
+)
+_INSERT = sa.insert(instances)
+_REMOVE = sa.delete(instances).where(instances.c.uuid == _UUID)
+
 
 def place_of(db: Database, uuid: str) -> Mapping[str, Any] | None:
     """Return the place row of an instance, None if there is no such instance."""
     with db.read() as connection:
-        row = connection.execute(sa.select(places).where(places.c.instance_uuid == uuid)).mappings().first()
+        row = connection.execute(_PLACE, {"p_uuid": uuid}).mappings().first()
     return None if row is None else dict(row)
+
+
+def swap_place(connection: sa.Connection, uuid: str, cell_uuid: str) -> bool:
+    """Move an unscheduled instance's place to a cell; return whether it was still unscheduled."""
+    return connection.execute(_SWAP, {"p_uuid": uuid, "p_cell": cell_uuid}).rowcount == 1
+
+
+def forget_place(connection: sa.Connection, uuid: str) -> None:
+    """Remove an instance's place, after which nobody knows it any more."""
+    connection.execute(_FORGET_PLACE, {"p_uuid": uuid})
 
 
 def get(db: Database, uuid: str) -> objects.Instance:
     """Return an instance of a cell. Raises NotFound."""
     with db.read() as connection:
-        row = connection.execute(sa.select(instances).where(instances.c.uuid == uuid)).mappings().first()
+        row = connection.execute(_GET, {"p_uuid": uuid}).mappings().first()
     if row is None:
         raise errors.NotFound(f"Instance {uuid} could not be found.")
     return objects.Instance.from_mapping(dict(row))
@@ -45,16 +78,13 @@ def on_host(db: Database, host: str) -> Sequence[Mapping[str, Any]]:
 def set_values(connection: sa.Connection, uuid: str, **values: Any) -> None:
     """Write columns of an instance, whatever its state."""
     values.setdefault("updated_at", now())
-    connection.execute(sa.update(instances).where(instances.c.uuid == uuid).values(**values))
+    connection.execute(_SET, {"p_uuid": uuid, **values})
 
 
 def finish_task(connection: sa.Connection, uuid: str, operation_uuid: str, **values: Any) -> None:
     """Write columns and take the operation's hold off the instance, if that operation still holds it."""
-    connection.execute(
-        sa.update(instances)
-        .where(instances.c.uuid == uuid, instances.c.operation_uuid == operation_uuid)
-        .values(task_state=None, operation_uuid=None, updated_at=now(), **values)
-    )
+    done = {"task_state": None, "operation_uuid": None, "updated_at": now(), **values}
+    connection.execute(_FINISH, {"p_uuid": uuid, "p_operation": operation_uuid, **done})
 
 
 def begin_task(
@@ -73,15 +103,8 @@ def begin_task(
 
 def begin_delete(connection: sa.Connection, uuid: str, operation_uuid: str) -> bool:
     """Give the instance to a delete, whatever else goes on with it; False if it is going already or gone."""
-    change = (
-        sa.update(instances)
-        .where(
-            instances.c.uuid == uuid,
-            sa.or_(instances.c.task_state.is_(None), instances.c.task_state != DELETING),
-        )
-        .values(task_state=DELETING, operation_uuid=operation_uuid, updated_at=now())
-    )
-    return connection.execute(change).rowcount == 1
+    values = {"p_uuid": uuid, "operation_uuid": operation_uuid, "updated_at": now()}
+    return connection.execute(_BEGIN_DELETE, values).rowcount == 1
 
 
 def insert_placed(
@@ -93,11 +116,11 @@ def insert_placed(
 ) -> None:
     """Put an instance, its claims and its build into a cell. Raises ClaimLost; then nothing may be committed."""
     claims.take(connection, row["uuid"], provider_uuid, amounts)
-    connection.execute(sa.insert(instances), [dict(row)])
+    connection.execute(_INSERT, [dict(row)])
     operations.insert(connection, cell_operations, operation)
 
 
 def remove(connection: sa.Connection, uuid: str) -> None:
     """Remove an instance and give back what it claimed."""
     claims.give_back(connection, uuid)
-    connection.execute(sa.delete(instances).where(instances.c.uuid == uuid))
+    connection.execute(_REMOVE, {"p_uuid": uuid})

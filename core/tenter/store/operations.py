@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -60,65 +61,105 @@ class Cancelled(errors.StaleAttempt):
 _FIELDS = tuple(f.name for f in dataclasses.fields(Operation))
 
 
-def insert(connection: sa.Connection, table: sa.Table, operation: Operation) -> None:
-    """Add the operation, as it is."""
-    connection.execute(sa.insert(table), [{name: getattr(operation, name) for name in _FIELDS}])
-
-
 def from_row(row: Mapping[str, Any]) -> Operation:
     """Return the operation that a row holds."""
     return Operation(**{name: row[name] for name in _FIELDS})
 
 
-def _free(table: sa.Table, at: float) -> sa.ColumnElement[bool]:
-    before = table.alias("before")
-    return sa.and_(
-        table.c.state.in_(OPEN),
-        sa.or_(table.c.owner.is_(None), table.c.lease_until < at),
-        ~sa.exists(
+class _Statements:
+    """The statements of one table, built once; parameters that are no columns begin with ``p_``."""
+
+    def __init__(self, table: sa.Table) -> None:
+        c, param = table.c, sa.bindparam
+        before = table.alias("before")
+        blocked = sa.exists(
             sa.select(before.c.uuid).where(
-                before.c.instance_uuid == table.c.instance_uuid,
-                before.c.state.in_(OPEN),
-                before.c.seq < table.c.seq,
+                before.c.instance_uuid == c.instance_uuid, before.c.state.in_(OPEN), before.c.seq < c.seq
             )
-        ),
-    )
+        )
+        expired = sa.or_(c.owner.is_(None), c.lease_until < param("p_now", type_=sa.Double))
+        free = sa.and_(c.state.in_(OPEN), c.role == param("p_role"), expired, ~blocked)
+        here = c.host == param("p_host")
+        todo = sa.select(c.uuid).where(free).order_by(c.seq).limit(param("p_limit", type_=sa.Integer))
+        self.todo, self.todo_here = todo, todo.where(here)
+        self.claim, self.claim_here = (
+            sa.update(table)
+            # MySQL does not take a subquery on the table that is updated, unless it is a derived one.
+            .where(c.uuid.in_(sa.select(sa.select(c.uuid).where(mine).subquery().c.uuid)), expired)
+            .values(
+                state=RUNNING,
+                owner=param("p_owner"),
+                lease_until=param("p_until", type_=sa.Double),
+                attempt=c.attempt + 1,
+                step_attempt=c.step_attempt + 1,
+            )
+            for mine in (
+                sa.and_(c.uuid == param("p_uuid"), free),
+                sa.and_(c.uuid == param("p_uuid"), free, here),
+            )
+        )
+        self.get = sa.select(table).where(c.uuid == param("p_uuid"))
+        held = sa.and_(
+            c.uuid == param("p_uuid"),
+            c.attempt == param("p_attempt"),
+            c.owner == param("p_owner"),
+            c.state == RUNNING,
+        )
+        self.fenced = sa.update(table).where(held, c.cancel == sa.false())
+        self.cancelled = sa.select(c.cancel).where(held)
+        self.cancel_and_attempt = sa.select(c.cancel, c.attempt).where(c.uuid == param("p_uuid"))
+        self.waiting = sa.select(c.uuid, c.role, c.host).where(
+            c.instance_uuid == param("p_instance"), c.state.in_(OPEN), c.owner.is_(None)
+        )
+        self.insert = sa.insert(table)
+        self.delete = sa.delete(table).where(c.uuid == param("p_uuid"))
+
+
+@functools.cache
+def _statements(table: sa.Table) -> _Statements:
+    return _Statements(table)
+
+
+def insert(connection: sa.Connection, table: sa.Table, *new: Operation) -> None:
+    """Add operations, as they are."""
+    rows = [{name: getattr(operation, name) for name in _FIELDS} for operation in new]
+    connection.execute(_statements(table).insert, rows)
+
+
+def delete(connection: sa.Connection, table: sa.Table, uuid: str) -> None:
+    """Remove an operation's row."""
+    connection.execute(_statements(table).delete, {"p_uuid": uuid})
 
 
 def todo(db: Database, table: sa.Table, role: str, host: str | None, limit: int) -> list[str]:
     """Return the UUIDs of operations that ``role`` (on ``host``, if not None) could claim now, oldest first."""
-    query = sa.select(table.c.uuid).where(table.c.role == role, _free(table, now()))
-    if host is not None:
-        query = query.where(table.c.host == host)
+    prepared = _statements(table)
+    values = {"p_now": now(), "p_role": role, "p_host": host, "p_limit": limit}
     with db.read() as connection:
-        return list(connection.execute(query.order_by(table.c.seq).limit(limit)).scalars())
+        return list(connection.execute(prepared.todo if host is None else prepared.todo_here, values).scalars())
 
 
 def claim(
     db: Database, table: sa.Table, uuid: str, role: str, host: str | None, owner: str, lease: float
 ) -> Operation | None:
     """Take the operation for ``owner`` and return it; None if it is not to be had (taken, ended, not its turn)."""
-    at = now()
-    free = sa.and_(table.c.uuid == uuid, table.c.role == role, _free(table, at))
-    if host is not None:
-        free = sa.and_(free, table.c.host == host)
-    change = (
-        sa.update(table)
-        .where(table.c.uuid.in_(sa.select(sa.select(table.c.uuid).where(free).subquery().c.uuid)))
-        .where(sa.or_(table.c.owner.is_(None), table.c.lease_until < at))
-        .values(
-            state=RUNNING,
-            owner=owner,
-            lease_until=at + lease,
-            attempt=table.c.attempt + 1,
-            step_attempt=table.c.step_attempt + 1,
-        )
-    )
+    prepared, at = _statements(table), now()
+    values = {
+        "p_uuid": uuid, "p_now": at, "p_role": role, "p_host": host, "p_owner": owner, "p_until": at + lease,
+    }  # fmt: skip
+    if host is None:
+        del values["p_host"]
     with db.write() as connection:
-        if connection.execute(change).rowcount != 1:
+        if connection.execute(prepared.claim if host is None else prepared.claim_here, values).rowcount != 1:
             return None
-        row = connection.execute(sa.select(table).where(table.c.uuid == uuid)).mappings().one()
-    return from_row(dict(row))
+        row = connection.execute(prepared.get, {"p_uuid": uuid}).one()
+    return from_row(row._asdict())
+
+
+def waiting(connection: sa.Connection, table: sa.Table, instance_uuid: str) -> list[tuple[str, str, str | None]]:
+    """Return uuid, role and host of the instance's open operations that nobody has."""
+    rows = connection.execute(_statements(table).waiting, {"p_instance": instance_uuid})
+    return [(row.uuid, row.role, row.host) for row in rows]
 
 
 def renew(db: Database, table: sa.Table, owner: str, uuids: Iterable[str], lease: float) -> None:
@@ -147,19 +188,12 @@ def fenced(connection: sa.Connection, table: sa.Table, operation: Operation, **v
 
     Raises Cancelled or StaleAttempt, upon which the caller's transaction must not be committed.
     """
-    mine = sa.and_(
-        table.c.uuid == operation.uuid,
-        table.c.attempt == operation.attempt,
-        table.c.owner == operation.owner,
-        table.c.state == RUNNING,
-    )
+    prepared = _statements(table)
+    holder = {"p_uuid": operation.uuid, "p_attempt": operation.attempt, "p_owner": operation.owner}
     values.setdefault("updated_at", now())
-    changed = connection.execute(
-        sa.update(table).where(mine, table.c.cancel == sa.false()).values(**values)
-    ).rowcount
-    if changed == 1:
+    if connection.execute(prepared.fenced, {**holder, **values}).rowcount == 1:
         return
-    cancelled = connection.execute(sa.select(table.c.cancel).where(mine)).scalar()
+    cancelled = connection.execute(prepared.cancelled, holder).scalar()
     if cancelled:
         raise Cancelled(f"The operation {operation.kind} was cancelled.")
     raise errors.StaleAttempt(f"Attempt {operation.attempt} of {operation.kind} no longer counts.")
@@ -207,9 +241,7 @@ def finish_cancelled(db: Database, table: sa.Table, operation: Operation) -> Non
 def is_cancelled(db: Database, table: sa.Table, operation: Operation) -> bool:
     """Return whether the operation was cancelled, or taken over by somebody else."""
     with db.read() as connection:
-        row = connection.execute(
-            sa.select(table.c.cancel, table.c.attempt).where(table.c.uuid == operation.uuid)
-        ).one_or_none()
+        row = connection.execute(_statements(table).cancel_and_attempt, {"p_uuid": operation.uuid}).one_or_none()
     return row is None or bool(row.cancel) or row.attempt != operation.attempt
 
 

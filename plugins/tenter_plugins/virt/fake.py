@@ -185,7 +185,7 @@ class FakeDriver(VirtDriver, SupportsConsoleOutput):
         for chunk in image.open():
             digest.update(chunk)
         if expected and digest.hexdigest() != expected:
-            raise errors.ImageUnusable(f"The data of image {image.id} does not have the checksum {algorithm} {expected}.")
+            raise errors.ImageUnusable(f"The data of image {image.id} has not the checksum {algorithm} {expected}.")
         self._verified.add(key)
 
     def _wait(self, seconds: float, request: SpawnRequest) -> None:
@@ -197,5 +197,5 @@ class FakeDriver(VirtDriver, SupportsConsoleOutput):
 
     def _maybe_fail(self, method: str, error: type[errors.TenterError]) -> None:
         chance = float(self._options.faults.get(method, 0))
-        if chance and random.random() < chance:  # noqa: S311
+        if chance and random.random() < chance:
             raise error(f"The fake driver was told to fail {method}.")
