@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -294,8 +295,7 @@ class TestRestart:
         again.init_host("host")
         assert enter(again, vif).dhcp(script)["ip"] == vif.fixed_ips[0].address
         mark = f"--pid-file={files}/pid".encode()
-        serving = [p for p in Path("/proc").iterdir() if p.name.isdigit() and mark in _cmdline(p)]
-        assert len(serving) == 1, "exactly one server"
+        assert sum(mark in _cmdline(process) for process in _processes()) == 1, "exactly one server"
 
     def test_reservations_follow_the_database(self, make: Make, enter, script: Path) -> None:
         local = make()
@@ -318,6 +318,53 @@ class TestRestart:
         local._networks.delete(ADMIN, network.id)
         make().init_host("host")
         assert len(local.devices()["bridges"]) == 1
+
+
+_CHURN = """
+import sys
+from pathlib import Path
+from tests.unit.network.drivers import build
+local = build(Path(sys.argv[1]), mode="bridge")
+print("go", flush=True)
+while True:
+    local.init_host("host")
+    instance, (vif,) = local.boot()
+    local.plug(instance, vif)
+    local.unplug(instance, vif)
+    local.deallocate(instance)
+    if sys.argv[2] == "teardown":
+        local.teardown()
+"""
+
+
+@pytest.mark.parametrize("also", ["teardown", ""])
+def test_kill_9_at_any_moment_is_mended(make: Make, enter, script: Path, tmp_path: Path, also: str) -> None:
+    root = Path(__file__).parents[3]
+    for delay in (0.0, 0.01, 0.02, 0.035, 0.05, 0.08, 0.13):
+        command = [sys.executable, "-c", _CHURN, str(tmp_path), also]
+        with subprocess.Popen(command, cwd=root, stdout=subprocess.PIPE, text=True) as child:
+            assert child.stdout and child.stdout.readline() == "go\n"
+            time.sleep(delay)
+            child.kill()
+        local = make()
+        for port in local.list_ports(ADMIN, {}):
+            local.deallocate(port.device_id)
+        local.init_host("host")
+        instance, (vif,) = local.boot()
+        local.plug(instance, vif)
+        guest = enter(local, vif)
+        assert guest.dhcp(script)["ip"] == vif.fixed_ips[0].address
+        guest.close()
+        local.unplug(instance, vif)
+        local.deallocate(instance)
+        mark = f"--pid-file=/run/tenter/{local.namespace}/".encode()
+        assert sum(mark in _cmdline(process) for process in _processes()) == 1
+        assert len(local.devices()["bridges"]) == 1
+    assert local.teardown() is True and local.devices() == NOTHING
+
+
+def _processes() -> list[Path]:
+    return [path for path in Path("/proc").iterdir() if path.name.isdigit()]
 
 
 def _cmdline(process: Path) -> bytes:

@@ -65,7 +65,7 @@ class Allocator:
             if conn.execute(_ADD_PORT, row).rowcount == 1:
                 break
         else:
-            raise errors.Conflict(f"MAC address {row['mac']} is in use.", kind="MacAddressInUse")
+            raise errors.Conflict(f"MAC address {row['mac']} is in use.")
         for address in wanted or (PortAddress(),):
             self._take(conn, row["network_id"], row["id"], address)
         return str(row["id"])
@@ -81,19 +81,14 @@ class Allocator:
         if wanted.address is not None:
             subnet_id, number = self.locate(parts, wanted.address)
             if not self._insert(conn, subnet_id, number, port_id):
-                raise errors.Conflict(
-                    f"IP address {wanted.address} already allocated in subnet {subnet_id}.",
-                    kind="IpAddressAlreadyAllocated",
-                )
+                raise errors.Conflict(f"IP address {wanted.address} already allocated in subnet {subnet_id}.")
             return
         for part in parts:
             for number in self._free(conn, part):
                 if self._insert(conn, part.id, number, port_id):
                     self._hints[part.id] = number
                     return
-        raise errors.ResourceExhausted(
-            f"No more IP addresses available on network {network_id}.", kind="IpAddressGenerationFailure"
-        )
+        raise errors.ResourceExhausted(f"No more IP addresses available on network {network_id}.")
 
     def locate(self, parts: Any, address: str) -> tuple[str, int]:
         """Return the subnet of ``parts`` (rows) that an address is in, and it as a number.

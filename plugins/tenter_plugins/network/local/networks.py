@@ -23,6 +23,7 @@ from tenter_plugins.network.local import addresses
 from tenter_plugins.network.local.database import NetworkDatabase, allocations, networks, now, ports, subnets
 
 Where = Mapping[str, Sequence[str]]
+_BY_ID = sa.select(networks).where(networks.c.id == sa.bindparam("network_id"))
 _FILTERS = frozenset({"id", "name", "network_id", "project_id", "device_id", "mac", "cidr"})
 
 
@@ -46,9 +47,9 @@ def visible(scope: NetworkScope) -> sa.ColumnElement[bool]:
 def require_network(conn: sa.Connection, scope: NetworkScope, network_id: str, own: bool) -> sa.Row[Any]:
     """Return a network's row. Raises NotFound if the scope may not see it, Forbidden if ``own`` and it may
     not change it."""
-    row = conn.execute(sa.select(networks).where(networks.c.id == network_id, visible(scope))).one_or_none()
-    if row is None:
-        raise errors.NotFound(f"Network {network_id} could not be found.", kind="network", id=network_id)
+    row = conn.execute(_BY_ID, {"network_id": network_id}).one_or_none()
+    if row is None or not (row.shared or scope.is_admin or row.project_id == scope.project_id):
+        raise errors.NotFound(f"Network {network_id} could not be found.")
     if own and not (scope.is_admin or row.project_id == scope.project_id):
         raise errors.Forbidden(f"Network {network_id} belongs to another project.")
     return row
@@ -96,7 +97,7 @@ class Networks:
         """Return one network, whoever owns it. Raises NotFound."""
         found = self.find(NetworkScope("", is_admin=True), {"id": (network_id,)})
         if not found:
-            raise errors.NotFound(f"Network {network_id} could not be found.", kind="network", id=network_id)
+            raise errors.NotFound(f"Network {network_id} could not be found.")
         return found[0]
 
     def create(self, request: CreateNetwork) -> str:
@@ -111,8 +112,7 @@ class Networks:
             if conn.execute(sa.select(ports.c.id).where(ports.c.network_id == network_id).limit(1)).first():
                 raise errors.Conflict(
                     f"Unable to complete operation on network {network_id}. There are one or more ports "
-                    "still in use on the network.",
-                    kind="NetworkInUse",
+                    "still in use on the network."
                 )
             conn.execute(networks.delete().where(networks.c.id == network_id))
 
@@ -141,8 +141,7 @@ class Networks:
             if conn.execute(used.limit(1)).first():
                 raise errors.Conflict(
                     f"Unable to complete operation on subnet {subnet_id}: One or more ports have an IP "
-                    "allocation from this subnet.",
-                    kind="SubnetInUse",
+                    "allocation from this subnet."
                 )
             conn.execute(subnets.delete().where(subnets.c.id == subnet_id))
         return network_id
@@ -191,12 +190,10 @@ class Networks:
         ).scalar_one_or_none()
         try:
             if network_id is None:
-                raise errors.NotFound(f"Subnet {subnet_id} could not be found.", kind="subnet", id=subnet_id)
+                raise errors.NotFound(f"Subnet {subnet_id} could not be found.")
             require_network(conn, scope, network_id, own=True)
         except errors.NotFound as exc:
-            raise errors.NotFound(
-                f"Subnet {subnet_id} could not be found.", kind="subnet", id=subnet_id
-            ) from exc
+            raise errors.NotFound(f"Subnet {subnet_id} could not be found.") from exc
         return str(network_id)
 
     @staticmethod
@@ -209,8 +206,7 @@ class Networks:
         if row.shared and conn.execute(others.limit(1)).first():
             raise errors.Conflict(
                 f"Unable to reconfigure sharing settings for network {row.name}. Multiple tenants are "
-                "using it.",
-                kind="InvalidSharedSetting",
+                "using it."
             )
 
 

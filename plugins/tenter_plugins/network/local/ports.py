@@ -151,8 +151,7 @@ class Ports:
             if row.device_id:
                 raise errors.Conflict(
                     f"Unable to complete operation on port {port_id}: it is in use by instance "
-                    f"{row.device_id}.",
-                    kind="PortInUse",
+                    f"{row.device_id}."
                 )
             conn.execute(ports.delete().where(ports.c.id == port_id))
 
@@ -235,7 +234,7 @@ class Ports:
     def _require(self, conn: sa.Connection, scope: NetworkScope, port_id: str) -> sa.Row[Any]:
         row = conn.execute(sa.select(ports).where(ports.c.id == port_id)).one_or_none()
         if row is None or not (scope.is_admin or row.project_id == scope.project_id):
-            raise errors.NotFound(f"Port {port_id} could not be found.", kind="port", id=port_id)
+            raise errors.NotFound(f"Port {port_id} could not be found.")
         return row
 
     def _vifs(self, conn: sa.Connection, instance_uuid: str) -> tuple[VIF, ...]:
