@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -50,3 +51,16 @@ class Plugin:
 
     def close(self) -> None:
         """Give back threads, connections and child processes. Guests go on running. Safe to call twice."""
+
+
+class SupportsTeardown(abc.ABC):
+    """Power ``teardown``, of virt and network drivers: to take off this host what the plugin made there for itself
+    (daemons, bridges, namespaces, files outside of its state directory)."""
+
+    @abc.abstractmethod
+    def teardown(self) -> list[str]:
+        """Remove it all and return, as sentences, what is left and why; empty if nothing is.
+
+        Never touches a guest: while there is one, nothing is removed and the sentence says so. Is called on a plugin
+        that was just constructed, virt before network; ``init_host`` makes everything anew. Safe to call twice.
+        """

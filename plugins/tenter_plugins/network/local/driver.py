@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import sqlalchemy as sa
 
 from tenter import errors
-from tenter.contracts.base import Capability, PluginSetup
+from tenter.contracts.base import Capability, PluginSetup, SupportsTeardown
 from tenter.contracts.network import (
     VIF,
     AllocateRequest,
@@ -41,7 +41,7 @@ _EVERYBODY = NetworkScope("", is_admin=True)
 Record = TypeVar("Record", NetworkRecord, SubnetRecord, PortRecord)
 
 
-class LocalNetwork(NetworkDriver, SupportsNetworkApi):
+class LocalNetwork(NetworkDriver, SupportsNetworkApi, SupportsTeardown):
     """Networks, subnets and ports in a SQLite file, wired on this host by bridges or by the hypervisor
     itself."""
 
@@ -141,18 +141,17 @@ class LocalNetwork(NetworkDriver, SupportsNetworkApi):
         if self._wiring is not None and vif.type == "bridge":
             self._wiring.release(vif.network_id, vif.id)
 
-    def teardown(self) -> bool:
+    def teardown(self) -> list[str]:
         """Take everything off this host that ``init_host`` and ``plug`` made, if no port is bound to an
         instance.
 
-        Returns whether that was done. The database stays; ``init_host`` makes all anew. Call it after the
-        virt driver has ended what runs in the namespace.
+        Returns what is left, as the contract says. The database stays; ``init_host`` makes all anew.
         """
         if self._ports.any_bound():
-            return False
+            return ["The local network stays: ports are bound to instances."]
         if self._wiring is not None:
             self._wiring.remove()
-        return True
+        return []
 
     def devices(self) -> dict[str, tuple[str, ...]]:
         """Return the names of what the driver's networks have on this host now: ``bridges``, ``taps`` and
