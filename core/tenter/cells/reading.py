@@ -237,6 +237,8 @@ def _from_place(place: Any) -> dict[str, Any]:
 def _sortable(column: str) -> sa.ColumnElement[Any]:
     """Return a column for ORDER BY. NULL sorts as the empty value, for databases put it elsewhere."""
     found = instances.c[column]
+    if isinstance(found.type, sa.Boolean):
+        return sa.cast(found, sa.Integer)
     return sa.func.coalesce(found, _no_value(column)) if found.nullable else found
 
 
@@ -246,6 +248,8 @@ def _no_value(column: str) -> Any:
 
 def _value(row: Mapping[str, Any], column: str) -> Any:
     value = row[column]
+    if isinstance(value, bool):
+        return int(value)
     return _no_value(column) if value is None else value
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import uuid
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -106,7 +107,7 @@ class Api:
     """The application under test, and its databases."""
 
     def __init__(self, directory: Path) -> None:
-        self.conf = new_conf([], state_dir=directory)
+        self.conf = new_conf([], state_dir=directory, api__max_instances_per_request=20)
         self.api_db = Database(sqlite_url(directory / "api.sqlite"))
         self.cell_db = Database(sqlite_url(directory / "cell.sqlite"))
         api_schema.metadata.create_all(self.api_db.engine)
@@ -133,7 +134,6 @@ class Api:
             servers=self.reader,
         )
         self.client = falcon.testing.TestClient(create_app(services))
-        self._add_host()
 
     def call(
         self, method: str, path: str, body: Any = None, who: str = "member", version: str = "2.104", **more: Any
@@ -161,7 +161,9 @@ class Api:
             table = api_schema.places
             row = connection.execute(sa.select(table).where(table.c.instance_uuid == uuid)).one()
             connection.execute(
-                sa.update(table).where(table.c.instance_uuid == uuid).values(state="placed", cell_uuid=CELL, record=None)
+                sa.update(table)
+                .where(table.c.instance_uuid == uuid)
+                .values(state="placed", cell_uuid=CELL, record=None)
             )
         record = {**row.record, "host": "node1", "node": "node1.example", "task_state": None, "vm_state": "active",
                   "power_state": 1, "availability_zone": "nova", "launched_at": now(), **values}  # fmt: skip
@@ -200,6 +202,18 @@ class Api:
                 )
             )  # fmt: skip
 
+    def reset(self) -> None:
+        """Forget everything but the flavors and the key pair."""
+        with self.api_db.write() as connection:
+            for table in (api_schema.places, api_schema.operations):
+                connection.execute(sa.delete(table))
+        with self.cell_db.write() as connection:
+            for table in cell_schema.metadata.sorted_tables:
+                connection.execute(sa.delete(table))
+        self._add_host()
+        self.images.images = {IMAGE: AN_IMAGE}
+        self.network.asked.clear()
+
     def close(self) -> None:
         self.api_db.close()
         self.cell_db.close()
@@ -215,8 +229,16 @@ def a_vif(address: str = "10.0.0.5", label: str = "net") -> dict[str, Any]:
     }  # fmt: skip
 
 
-@pytest.fixture
-def api(tmp_path: Path) -> Any:
-    found = Api(tmp_path)
+@pytest.fixture(scope="session")
+def one_api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
+    """Made once, for that takes longer than most tests."""
+    found = Api(tmp_path_factory.mktemp("api"))
     yield found
     found.close()
+
+
+@pytest.fixture
+def api(one_api: Api) -> Api:
+    """Return the application with no servers in it."""
+    one_api.reset()
+    return one_api

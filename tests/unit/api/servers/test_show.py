@@ -11,8 +11,8 @@ from tenter.store.cell_schema import instances, operations
 from tests.unit.api.servers.conftest import IMAGE, PORT, Api, a_vif
 from tests.unit.api.servers.oracle import check
 
-CHANGES = (1, 2, 3, 8, 9, 15, 16, 18, 19, 25, 26, 46, 47, 53, 54, 56, 57, 62, 63, 69, 70, 71, 72, 73, 74, 75, 89, 90, 95,
-           96, 97, 98, 99, 100, 104)  # fmt: skip
+CHANGES = (1, 2, 3, 8, 9, 15, 16, 18, 19, 25, 26, 46, 47, 53, 54, 56, 57, 62, 63, 69, 70, 71, 72, 73, 74, 75, 89, 90,
+           95, 96, 97, 98, 99, 100, 104)  # fmt: skip
 
 
 @pytest.mark.parametrize("who", ["admin", "member", "reader"])
@@ -51,7 +51,8 @@ def test_update_and_rebuild_at_every_change(api: Api, who: str) -> None:
     {"vm_state": "error", "fault": {"code": 500, "message": "no", "details": "why", "created": 1.5}},
     {"vm_state": "error", "fault": {"code": 404, "message": "no", "details": "why", "created": 1.5}},
     {"vm_state": "stopped", "power_state": 4, "image_ref": None, "image": None},
-    {"vm_state": "building", "task_state": "spawning", "power_state": 0, "host": None, "node": None, "launched_at": None},
+    {"vm_state": "building", "task_state": "spawning", "power_state": 0, "host": None, "node": None,
+     "launched_at": None},
     {"network_info": [a_vif("fd00::1"), a_vif(), a_vif("10.1.0.7", "other net")]},
     {"locked": True, "access_ip_v4": "192.0.2.1", "access_ip_v6": "2001:db8::1", "config_drive": False},
 ])  # fmt: skip
