@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
@@ -36,6 +37,8 @@ from tenter_plugins.network.local.networks import Networks, Where, insert_networ
 from tenter_plugins.network.local.options import OPTS
 from tenter_plugins.network.local.ports import Ports
 from tenter_plugins.network.local.wiring import Reservation, WiredNetwork, WiredSubnet, Wiring
+
+LOG = logging.getLogger(__name__)
 
 _EVERYBODY = NetworkScope("", is_admin=True)
 Record = TypeVar("Record", NetworkRecord, SubnetRecord, PortRecord)
@@ -172,7 +175,10 @@ class LocalNetwork(NetworkDriver, SupportsNetworkApi, SupportsTeardown):
         """See the contract."""
         self._networks.delete(scope, network_id)
         if self._wiring is not None:
-            self._wiring.drop(network_id)
+            try:
+                self._wiring.drop(network_id)
+            except errors.NetworkFailed as exc:
+                LOG.warning("What is left of network %s goes at the next start: %s", network_id, exc)
 
     def list_subnets(self, scope: NetworkScope, where: Where) -> Sequence[SubnetRecord]:
         """See the contract."""

@@ -66,6 +66,8 @@ class Wiring:
         self._lease = lease
         self._lock = threading.RLock()
         self._bridges: dict[str, WiredNetwork] = {}
+        self._made_in: int | None = None
+        """The namespace (its inode) that the bridges are in."""
 
     def init(self, wanted: Mapping[WiredNetwork, Sequence[Reservation]]) -> None:
         """Make namespace, bridges and servers for just these networks; what is there already is taken over.
@@ -75,8 +77,7 @@ class Wiring:
         for name in TOOLS:
             tool(name)
         with self._lock:
-            self._bridges.clear()
-            self._namespace.ensure()
+            self._enter()
             ensure_directory(RUNTIME)
             ensure_directory(self._directory)
             self._prune({network.id for network in wanted})
@@ -87,6 +88,8 @@ class Wiring:
     def ensure(self, network: WiredNetwork) -> None:
         """Make a network's bridge and DHCP server if they are not there, or not as they should be."""
         with self._lock:
+            if self._made_in is None or self._namespace.inode != self._made_in:
+                self._enter()
             if self._bridges.get(network.id) != network:
                 self._ensure_bridge(network)
                 self._bridges[network.id] = network
@@ -135,6 +138,11 @@ class Wiring:
             self._prune(set())
             self._namespace.remove()
             shutil.rmtree(self._directory, ignore_errors=True)
+
+    def _enter(self) -> None:
+        self._namespace.ensure()
+        self._bridges.clear()
+        self._made_in = self._namespace.inode
 
     def _dnsmasq(self, network_id: str) -> Dnsmasq:
         return Dnsmasq(self._namespace, self._directory / network_id, bridge_name(network_id))
