@@ -25,6 +25,9 @@ SMALL_APIS = {"identity": "/identity", "image": "/image", "network": "/network"}
 """Packages of this distribution that serve what clients need beside compute, and the prefix of each."""
 
 
+_PROBE = sa.select(api_schema.flavors.c.id).limit(1)
+
+
 class Health:
     """``GET /healthz``: 200 if the database answers."""
 
@@ -36,7 +39,7 @@ class Health:
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Read from the database and say so. Raises Unavailable."""
         with self._database.read() as connection:
-            connection.execute(sa.select(api_schema.flavors.c.id).limit(1)).first()
+            connection.execute(_PROBE).first()
         resp.media = {"status": "ok"}
 
 

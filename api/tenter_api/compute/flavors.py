@@ -9,7 +9,6 @@ import falcon
 import sqlalchemy as sa
 
 from tenter import errors
-from tenter.objects import Flavor
 from tenter.store import flavors as store
 from tenter.store.engine import Database
 from tenter_api.compute import links
@@ -65,16 +64,6 @@ class View:
         if minor >= 61:
             view["extra_specs"] = row["extra_specs"]
         return view
-
-    def item(self, flavor: Flavor) -> dict[str, Any]:
-        """Return the answer that shows one flavor."""
-        return {"flavor": self.full({name: getattr(flavor, name) for name in _SHOWN})}
-
-
-_SHOWN = (
-    *("flavorid", "name", "description", "is_public", "disabled", "extra_specs", "rxtx_factor"),
-    *("vcpus", "memory_mb", "swap", "root_gb", "ephemeral_gb"),
-)
 
 
 def _is_public(req: falcon.Request) -> bool | None:
@@ -158,7 +147,13 @@ class Flavors(_List):
             is_public=is_true(asked.get("os-flavor-access:is_public", True)),
             description=asked.get("description"),
         )
-        resp.media = View(req).item(flavor)
+        resp.media = {"flavor": View(req).full({name: getattr(flavor, name) for name in _SHOWN})}
+
+
+_SHOWN = (
+    *("flavorid", "name", "description", "is_public", "disabled", "extra_specs", "rxtx_factor"),
+    *("vcpus", "memory_mb", "swap", "root_gb", "ephemeral_gb"),
+)
 
 
 def _flavor_id(key: str | int | float | None) -> str | None:
@@ -187,13 +182,13 @@ class FlavorItem:
     @operation()
     def on_get(self, req: falcon.Request, resp: falcon.Response, flavor_id: str) -> None:
         """Show a flavor the caller may use."""
-        resp.media = View(req).item(store.get_flavor(self._db, flavor_id, seen_by(req)))
+        resp.media = {"flavor": View(req).full(store.flavor_row(self._db, flavor_id, seen_by(req)))}
 
     @operation(since=55, role=ADMIN, body=schemas.UPDATE)
     def on_put(self, req: falcon.Request, resp: falcon.Response, flavor_id: str) -> None:
         """Change the description."""
         flavor = store.update_flavor(self._db, flavor_id, req.context.body["flavor"]["description"])
-        resp.media = View(req).item(flavor)
+        resp.media = {"flavor": View(req).full(flavor)}
 
     @operation(role=ADMIN)
     def on_delete(self, req: falcon.Request, resp: falcon.Response, flavor_id: str) -> None:
@@ -258,7 +253,7 @@ class ExtraSpecs:
     @operation()
     def on_get(self, req: falcon.Request, resp: falcon.Response, flavor_id: str) -> None:
         """List a flavor's extra specs."""
-        resp.media = {"extra_specs": store.get_flavor(self._db, flavor_id, seen_by(req)).extra_specs}
+        resp.media = {"extra_specs": store.flavor_row(self._db, flavor_id, seen_by(req))["extra_specs"]}
 
     @operation(role=ADMIN, body=schemas.SPECS_CREATE)
     def on_post(self, req: falcon.Request, resp: falcon.Response, flavor_id: str) -> None:
@@ -277,7 +272,7 @@ class ExtraSpec:
     @operation()
     def on_get(self, req: falcon.Request, resp: falcon.Response, flavor_id: str, key: str) -> None:
         """Show one extra spec."""
-        specs = store.get_flavor(self._db, flavor_id, seen_by(req)).extra_specs
+        specs = store.flavor_row(self._db, flavor_id, seen_by(req))["extra_specs"]
         if key not in specs:
             raise store.unknown_spec(flavor_id, key)
         resp.media = {key: specs[key]}

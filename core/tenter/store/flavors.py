@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -39,24 +40,40 @@ def seed_flavors(db: Database) -> None:
             connection.execute(sa.insert(flavors), rows)
 
 
-def _visible(project_id: str | None) -> sa.ColumnElement[bool]:
-    """Return the condition for what a project may use; None sees everything."""
-    if project_id is None:
-        return sa.true()
-    granted = sa.select(flavor_projects.c.flavor_id).where(flavor_projects.c.project_id == project_id)
-    return sa.or_(flavors.c.is_public, flavors.c.id.in_(granted))
+def _visible_to(parameter: str) -> sa.ColumnElement[bool]:
+    """Return the condition for what the project that is given as ``parameter`` may use."""
+    granted = sa.exists().where(
+        flavor_projects.c.flavor_id == flavors.c.id,
+        flavor_projects.c.project_id == sa.bindparam(parameter),
+    )
+    return sa.or_(flavors.c.is_public, granted)
+
+
+_ONE = sa.select(flavors).where(flavors.c.flavorid == sa.bindparam("flavorid"))
+_ONE_VISIBLE = _ONE.where(_visible_to("project_id"))
+
+
+def flavor_row(db: Database, flavorid: str, project_id: str | None = None) -> sa.RowMapping:
+    """Return the row of the flavor with that public id; with ``project_id`` only if it may use it.
+
+    Raises NotFound.
+    """
+    query = _ONE if project_id is None else _ONE_VISIBLE
+    with db.read() as connection:
+        row = connection.execute(query, {"flavorid": flavorid, "project_id": project_id}).mappings().first()
+    if row is None:
+        raise _unknown(flavorid)
+    return row
 
 
 def get_flavor(db: Database, flavorid: str, project_id: str | None = None) -> Flavor:
     """Return the flavor with that public id; with ``project_id`` only if it may use it. Raises NotFound."""
-    with db.read() as connection:
-        row = connection.execute(
-            sa.select(flavors).where(flavors.c.flavorid == flavorid, _visible(project_id))
-        ).first()
-        if row is None:
-            raise _unknown(flavorid)
-        projects: Sequence[str] = () if row.is_public else _projects(connection, row.id)
-    return Flavor(**row._mapping, projects=list(projects))
+    row = flavor_row(db, flavorid, project_id)
+    projects: Sequence[str] = ()
+    if not row["is_public"]:
+        with db.read() as connection:
+            projects = _projects(connection, row["id"])
+    return Flavor(**row, projects=list(projects))
 
 
 def list_flavors(
@@ -78,29 +95,43 @@ def list_flavors(
     ``project_id``: also the private ones granted to it); None selects all. ``min_ram`` in MiB, ``min_disk``
     in GiB. Raises Invalid for a marker that does not exist.
     """
-    query = sa.select(flavors).where(_visible(project_id))
+    filters: dict[str, Any] = {"minimum_ram": min_ram, "minimum_disk": min_disk, "named": name, "seen_by": project_id}
     if is_public is not None and not (is_public and project_id is not None):
-        query = query.where(flavors.c.is_public == is_public)
-    if min_ram is not None:
-        query = query.where(flavors.c.memory_mb >= min_ram)
-    if min_disk is not None:
-        query = query.where(flavors.c.root_gb >= min_disk)
-    if name is not None:
-        query = query.where(flavors.c.name == name)
+        filters["public"] = is_public
+    values = {key: value for key, value in filters.items() if value is not None}
+    with db.read() as connection:
+        if marker is not None:
+            one = {"flavorid": marker, "project_id": project_id}
+            row = connection.execute(_ONE if project_id is None else _ONE_VISIBLE, one).mappings().first()
+            if row is None:
+                raise errors.Invalid(f"Marker {marker!r} could not be found.")
+            values |= {"after_key": row[sort_key], "after_id": row["id"]}
+            if row[sort_key] is None:
+                values["after_key"] = _NULLABLE[sort_key]
+        query = _page_query(frozenset(values), sort_key, descending)
+        return connection.execute(query.limit(limit), values).mappings().all()
+
+
+@functools.lru_cache(maxsize=256)
+def _page_query(given: frozenset[str], sort_key: str, descending: bool) -> sa.Select[Any]:
+    """Return the query of a list for one combination of filters; composing it costs more than running it."""
     key: sa.ColumnElement[Any] = flavors.c[sort_key]
     if sort_key in _NULLABLE:
         key = sa.func.coalesce(key, _NULLABLE[sort_key])
-    with db.read() as connection:
-        if marker is not None:
-            after = connection.execute(
-                sa.select(key, flavors.c.id).where(flavors.c.flavorid == marker, _visible(project_id))
-            ).first()
-            if after is None:
-                raise errors.Invalid(f"Marker {marker!r} could not be found.")
-            position, place = sa.tuple_(key, flavors.c.id), sa.tuple_(*after)
-            query = query.where(position < place if descending else position > place)
-        order = [column.desc() if descending else column.asc() for column in (key, flavors.c.id)]
-        return connection.execute(query.order_by(*order).limit(limit)).mappings().all()
+    position = sa.tuple_(key, flavors.c.id)
+    after = sa.tuple_(
+        sa.bindparam("after_key", type_=flavors.c[sort_key].type), sa.bindparam("after_id", type_=sa.Integer)
+    )
+    conditions: dict[str, sa.ColumnElement[bool]] = {
+        "seen_by": _visible_to("seen_by"),
+        "public": flavors.c.is_public == sa.bindparam("public"),
+        "minimum_ram": flavors.c.memory_mb >= sa.bindparam("minimum_ram"),
+        "minimum_disk": flavors.c.root_gb >= sa.bindparam("minimum_disk"),
+        "named": flavors.c.name == sa.bindparam("named"),
+        "after_id": position < after if descending else position > after,
+    }
+    query = sa.select(flavors).where(sa.true(), *(conditions[name] for name in conditions if name in given))
+    return query.order_by(*(column.desc() if descending else column.asc() for column in (key, flavors.c.id)))
 
 
 def create_flavor(
@@ -143,13 +174,13 @@ def create_flavor(
     return Flavor(id=key[0] if key else None, projects=[], **values)
 
 
-def update_flavor(db: Database, flavorid: str, description: str | None) -> Flavor:
-    """Change the only thing that may change and return the flavor. Raises NotFound."""
+def update_flavor(db: Database, flavorid: str, description: str | None) -> sa.RowMapping:
+    """Change the only thing that may change and return the flavor's row. Raises NotFound."""
     with db.write() as connection:
         update = sa.update(flavors).where(flavors.c.flavorid == flavorid)
         if not connection.execute(update.values(description=description, updated_at=now())).rowcount:
             raise _unknown(flavorid)
-    return get_flavor(db, flavorid)
+    return flavor_row(db, flavorid)
 
 
 def delete_flavor(db: Database, flavorid: str) -> None:
