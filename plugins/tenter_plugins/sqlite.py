@@ -24,9 +24,7 @@ class Database:
     """Tables in a file readable by its owner only. ``version`` is that of the tables (kept as
     ``user_version``)."""
 
-    def __init__(
-        self, path: Path, tables: sa.MetaData, version: int = 1, synchronous: str = "FULL"
-    ) -> None:
+    def __init__(self, path: Path, tables: sa.MetaData, version: int = 1, synchronous: str = "FULL") -> None:
         """Open the file, making what is missing. Raises Unavailable if it was made by a newer release.
 
         ``synchronous`` NORMAL is faster; a power cut (not a crash of ours) may then undo the last moments.

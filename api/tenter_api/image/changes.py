@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import falcon
@@ -60,7 +60,7 @@ def patched(image: Image, operations: list[dict[str, Any]]) -> dict[str, Any]:
     properties = dict(image.properties)
     for operation in operations:
         name = operation["path"][1:].replace("~1", "/").replace("~0", "~")
-        _refuse_read_only((name, *(["id"] if name == "id" else [])))
+        _refuse_read_only([name], schemas.READ_ONLY | {"id"})
         if operation["op"] == "remove":
             _remove(name, fields, properties)
             continue
@@ -74,7 +74,9 @@ def patched(image: Image, operations: list[dict[str, Any]]) -> dict[str, Any]:
     if len(properties) > schemas.MAX_PROPERTIES:
         raise errors.TooLarge(f"An image may have at most {schemas.MAX_PROPERTIES} properties.")
     fields.pop("os_hidden", None)
-    return _tidy({**fields, "properties": properties})
+    if properties != image.properties:
+        fields["properties"] = properties
+    return _tidy(fields)
 
 
 def check_allowed(values: Mapping[str, Any], identity: Identity) -> None:
@@ -87,9 +89,9 @@ def check_allowed(values: Mapping[str, Any], identity: Identity) -> None:
         raise errors.Forbidden(f"You are not permitted to create images owned by {values['owner']!r}.")
 
 
-def _refuse_read_only(names: Any) -> None:
+def _refuse_read_only(names: Iterable[str], read_only: frozenset[str] = schemas.READ_ONLY) -> None:
     for name in names:
-        if name in schemas.READ_ONLY:
+        if name in read_only:
             raise errors.Forbidden(f"Attribute '{name}' is read-only.")
 
 

@@ -59,7 +59,7 @@ class LocalIdentity(IdentityDriver, SupportsIdentityApi):
     options = (
         cfg.IntOpt("token_lifetime", default=8 * 3600, min=1, help="Seconds for which a token is valid."),
         cfg.FloatOpt("refresh_interval", default=1.0, min=0,
-                     help="Seconds after which a change made by another process on the same file is noticed."),
+                     help="Seconds after which a change that another process made is noticed."),
         cfg.IntOpt("token_cache_size", default=4096, min=1, help="Validated tokens kept in memory."),
     )  # fmt: skip
 
@@ -227,7 +227,8 @@ def _describe(conn: sa.Connection, token: str, claims: Claims) -> Token:
     user = conn.execute(sa.select(USERS, revoked).where(USERS.c.id == claims.user_id)).mappings().first()
     if user is None or user["revoked"] or not user["enabled"] or user["epoch"] != claims.epoch:
         raise refused()
-    project, roles = None, ()
+    project: sa.RowMapping | None = None
+    roles: tuple[Entity, ...] = ()
     if claims.project_id is not None:
         of_token = sa.select(PROJECTS).where(PROJECTS.c.id == claims.project_id)
         project = conn.execute(of_token).mappings().first()

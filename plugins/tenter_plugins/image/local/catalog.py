@@ -37,11 +37,11 @@ IMAGES = sa.Table(
     sa.Column("created_at", sa.String(32), nullable=False, index=True),
     sa.Column("updated_at", sa.String(32), nullable=False),
 )
-_WRITABLE = frozenset(
+_PLAIN = frozenset(
     ("id", "name", "owner", "visibility", "disk_format", "container_format", "min_disk", "min_ram")
-    + ("protected", "tags", "properties")
 )
-SORT_KEYS = (_WRITABLE - {"protected", "tags", "properties"}) | {"status", "size", "created_at", "updated_at"}
+_WRITABLE = _PLAIN | {"protected", "tags", "properties"}
+SORT_KEYS = _PLAIN | {"status", "size", "created_at", "updated_at"}
 _FORMATS = ("disk_format", "container_format")
 
 
