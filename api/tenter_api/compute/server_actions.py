@@ -9,6 +9,7 @@ from typing import Any
 import falcon
 
 from tenter import errors
+from tenter.cells.reading import USER_DATA
 from tenter.operations.requests import UNSET, RebuildServer
 from tenter_api.compute import links, server_schemas
 from tenter_api.compute.resource import ActionResource, action, operation
@@ -19,7 +20,7 @@ from tenter_api.compute.server_create import (
     truth,
     usable_image,
 )
-from tenter_api.compute.server_views import Kind, user_data_of
+from tenter_api.compute.server_views import Kind
 from tenter_api.compute.servers import ServerAccess, caller_of
 
 
@@ -72,7 +73,7 @@ class ServerActions(ServerAccess, ActionResource):
         server = view.render(shown)
         server["adminPass"] = request.admin_password
         if req.context.version.minor >= 57:
-            server["user_data"] = user_data_of(shown)
+            server["user_data"] = shown[USER_DATA]
         resp.set_header("Location", links.self_and_bookmark(req, "servers", server_id)[0]["href"])
         resp.media = {"server": server}
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import falcon
 
-from tenter.cells.reading import ALL_COLUMNS
+from tenter.cells.reading import ALL_COLUMNS, USER_DATA
 from tenter.store.columns import iso
 from tenter_api.compute import links
 from tenter_api.compute.server_status import WITH_FAULT, WITH_PROGRESS, status_of
@@ -24,7 +24,8 @@ Row = Mapping[str, Any]
 Server = dict[str, Any]
 Layer = Callable[[Server, Row], None]
 
-_INTERNAL = frozenset({"operation_uuid", "node_uuid", "handle", "spec"})
+_INTERNAL = ("operation_uuid", "node_uuid", "handle", "spec")
+_SHOWN = tuple(name for name in ALL_COLUMNS if name not in _INTERNAL)
 _STANDARD_PROPERTY = re.compile(
     r"(hw_|img_|os_)[a-zA-Z0-9_:. ]{1,250}|architecture|auto_disk_config|hypervisor_type|(kernel|ramdisk)_id",
     re.ASCII,
@@ -44,7 +45,7 @@ def precise_time(seconds: float | None) -> str | None:
     """Return a time as some fields of the Compute API show it: ``2026-01-31T12:00:00.000000``, UTC."""
     if seconds is None:
         return None
-    return datetime.datetime.fromtimestamp(seconds, datetime.UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")
+    return datetime.datetime.fromtimestamp(seconds, datetime.UTC).isoformat(timespec="microseconds")[:26]
 
 
 def host_id(host: str | None, project_id: str) -> str:
@@ -69,13 +70,6 @@ def addresses(row: Row, extended: bool = True) -> dict[str, list[dict[str, Any]]
                 address["OS-EXT-IPS:type"] = "fixed"
             of_network.append(address)
     return found
-
-
-def user_data_of(row: Row) -> str | None:
-    """Return the user data (base64 text) that a server was made with."""
-    request = (row["spec"] or {}).get("request") or {}
-    user_data: str | None = request.get("tenter_object.data", {}).get("user_data")
-    return user_data
 
 
 class BasicView:
@@ -120,9 +114,8 @@ class ServerView(BasicView):
         if self._admin and self._all and self._minor >= 16 and host_statuses is not None:
             self._host_statuses = host_statuses()
             self._layers += (self._host_status,)
-        shows_spec = kind is Kind.REBUILD or (self._admin and self._all and self._minor >= 3)
-        hidden = _INTERNAL - {"spec"} if shows_spec else _INTERNAL
-        self.columns = tuple(name for name in ALL_COLUMNS if name not in hidden)
+        shows_user_data = kind is Kind.REBUILD or (self._admin and self._all and self._minor >= 3)
+        self.columns = (*_SHOWN, USER_DATA) if shows_user_data else _SHOWN
 
     def _choose(self) -> list[Layer]:
         """Return the layers beyond the base that this request shows."""
@@ -253,7 +246,7 @@ class ServerView(BasicView):
 
     @staticmethod
     def _user_data(server: Server, row: Row) -> None:
-        server["OS-EXT-SRV-ATTR:user_data"] = user_data_of(row)
+        server["OS-EXT-SRV-ATTR:user_data"] = row[USER_DATA]
 
     @staticmethod
     def _hostname(server: Server, row: Row) -> None:

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+import orjson
 import sqlalchemy as sa
 
 from tenter import errors
@@ -25,6 +26,10 @@ from tenter.store.engine import Database
 from tenter.store.instances import DELETING, LOST, PLACED, UNSCHEDULED
 
 ALL_COLUMNS = tuple(column.name for column in instances.c)
+USER_DATA = "user_data"
+"""A column that may be asked for beside those of the table: base64 text, from the request that made the instance."""
+
+_REPEATED = frozenset({"flavor", "image", "metadata", "tags", "hints", "security_groups"})
 
 _NO_CELL = (UNSCHEDULED, LOST)
 _LOOKS = 4
@@ -64,6 +69,56 @@ class _Descending:
         return hash(self.value)
 
 
+class _Projection:
+    """Some columns of the table ``instances`` as dicts. Equal JSON is read once; rows share it: do not change it."""
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self._names = tuple(dict.fromkeys(names))
+        found = [name for name in self._names if name != USER_DATA and isinstance(instances.c[name].type, Json)]
+        self._repeated = [name for name in found if name in _REPEATED]
+        self._own = [name for name in found if name not in _REPEATED]
+        self._known: dict[str, Any] = {}
+
+    def select(self) -> sa.Select[Any]:
+        """Return the query of the columns, JSON as it is stored."""
+        return sa.select(*(self._column(name) for name in self._names))
+
+    def _column(self, name: str) -> sa.ColumnElement[Any]:
+        column = instances.c["spec" if name == USER_DATA else name]
+        return sa.type_coerce(column, sa.Text()).label(name) if isinstance(column.type, Json) else column
+
+    def row(self, values: Sequence[Any]) -> dict[str, Any]:
+        """Return a row that the query found as a dict."""
+        row = dict(zip(self._names, values, strict=True))
+        known = self._known
+        for name in self._repeated:
+            text = row[name]
+            if text is not None:
+                value = known.get(text)
+                if value is None:
+                    value = known[text] = orjson.loads(text)
+                row[name] = value
+        for name in self._own:
+            if row[name] is not None:
+                row[name] = orjson.loads(row[name])
+        if USER_DATA in row:
+            row[USER_DATA] = _user_data_in(row[USER_DATA])
+        return row
+
+
+def _user_data_in(spec: str) -> str | None:
+    # A spec is long and most have none, which can be seen without reading it.
+    if spec.count('"user_data":') == spec.count('"user_data":null'):
+        return None
+    return _user_data(orjson.loads(spec))
+
+
+def _user_data(spec: Mapping[str, Any]) -> str | None:
+    request = spec.get("request") or {}
+    user_data: str | None = request.get("tenter_object.data", {}).get("user_data")
+    return user_data
+
+
 class ServerReader:
     """Lists and single instances, as plain dicts with the columns of the table ``instances`` as keys."""
 
@@ -71,9 +126,7 @@ class ServerReader:
         self._api_db = api_db
         self._cells = cells
 
-    def get(
-        self, uuid: str, project_id: str | None = None, columns: Sequence[str] = ALL_COLUMNS
-    ) -> dict[str, Any]:
+    def get(self, uuid: str, project_id: str | None = None, columns: Sequence[str] = ALL_COLUMNS) -> dict[str, Any]:
         """Return one instance; with ``project_id`` only if it is of that project. Raises NotFound."""
         missing = errors.NotFound(f"Instance {uuid} could not be found.")
         for look in range(_LOOKS):
@@ -95,11 +148,11 @@ class ServerReader:
         raise missing
 
     def _get_in_cell(self, cell_uuid: str, uuid: str, columns: Sequence[str]) -> dict[str, Any] | None:
-        names = tuple(dict.fromkeys(("uuid", "project_id", *columns)))
-        query = sa.select(*(instances.c[name] for name in names)).where(instances.c.uuid == uuid)
+        projection = _Projection(("uuid", "project_id", *columns))
+        query = projection.select().where(instances.c.uuid == uuid)
         with self._cells.get(cell_uuid).db.read() as connection:
             row = connection.execute(query).one_or_none()
-        return None if row is None else dict(zip(names, row, strict=True))
+        return None if row is None else projection.row(row)
 
     def list(self, query: ServerQuery) -> Sequence[dict[str, Any]]:
         """Return one page. Raises Invalid if the marker is unknown."""
@@ -148,12 +201,10 @@ class ServerReader:
             rows = [row for row in rows if (key(row) < start if backwards else start < key(row))]
         return rows[: query.limit]
 
-    def _in_cell(
-        self, db: Database, query: ServerQuery, after: Mapping[str, Any] | None
-    ) -> Iterator[dict[str, Any]]:
+    def _in_cell(self, db: Database, query: ServerQuery, after: Mapping[str, Any] | None) -> Iterator[dict[str, Any]]:
         """Yield a cell's instances in order, a page of the table at a time."""
-        names = query.needed
-        select = _select(query, names)
+        projection = _Projection(query.needed)
+        select = _narrowed(projection.select(), query)
         undecided = [condition for condition in query.conditions if not condition.exact]
         size = query.limit
         while True:
@@ -161,19 +212,17 @@ class ServerReader:
             with db.read() as connection:
                 rows = connection.execute(page.limit(size)).all()
             for values in rows:
-                row = dict(zip(names, values, strict=True))
+                row = projection.row(values)
                 if all(condition.matches(row) for condition in undecided):
                     yield row
             if len(rows) < size:
                 return
-            after = dict(zip(names, rows[-1], strict=True))
+            after = projection.row(rows[-1])
             size = max(size, 500)
 
     def hosts(self) -> Sequence[tuple[str, str, str]]:
         """Return host, node and availability zone of every compute node there is."""
-        query = sa.select(
-            compute_nodes.c.host, compute_nodes.c.hypervisor_hostname, compute_nodes.c.availability_zone
-        )
+        query = sa.select(compute_nodes.c.host, compute_nodes.c.hypervisor_hostname, compute_nodes.c.availability_zone)
         found: Sequence[tuple[str, str, str]] = ()
         for cell in self._cells.all():
             with cell.db.read() as connection:
@@ -226,6 +275,7 @@ def _from_place(place: Any) -> dict[str, Any]:
     row["uuid"], row["project_id"], row["user_id"] = place.instance_uuid, place.project_id, place.user_id
     row["created_at"] = place.created_at
     row["updated_at"] = row["updated_at"] or place.created_at
+    row[USER_DATA] = _user_data(row["spec"])
     going = row["task_state"] == DELETING
     if place.state == LOST:
         row["vm_state"], row["task_state"] = "error", DELETING if going else None
@@ -259,13 +309,11 @@ def _sort_key(query: ServerQuery) -> Callable[[Mapping[str, Any]], Any]:
         names = [sort.column for sort in order]
         return lambda row: tuple(_value(row, name) for name in names)
     return lambda row: tuple(
-        _Descending(_value(row, sort.column)) if sort.descending else _value(row, sort.column)
-        for sort in order
+        _Descending(_value(row, sort.column)) if sort.descending else _value(row, sort.column) for sort in order
     )
 
 
-def _select(query: ServerQuery, names: Iterable[str]) -> sa.Select[Any]:
-    select = sa.select(*(instances.c[name] for name in names))
+def _narrowed(select: sa.Select[Any], query: ServerQuery) -> sa.Select[Any]:
     if query.project_id is not None:
         select = select.where(instances.c.project_id == query.project_id)
     for condition in query.conditions:
@@ -273,10 +321,7 @@ def _select(query: ServerQuery, names: Iterable[str]) -> sa.Select[Any]:
         if clause is not None:
             select = select.where(clause)
     return select.order_by(
-        *(
-            _sortable(sort.column).desc() if sort.descending else _sortable(sort.column).asc()
-            for sort in query.order
-        )
+        *(_sortable(sort.column).desc() if sort.descending else _sortable(sort.column).asc() for sort in query.order)
     )
 
 

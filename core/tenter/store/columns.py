@@ -44,7 +44,7 @@ def iso(seconds: float | None) -> str | None:
     """Return a time as the Compute API shows it: ``2026-01-31T12:00:00Z``."""
     if seconds is None:
         return None
-    return datetime.datetime.fromtimestamp(seconds, datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return datetime.datetime.fromtimestamp(seconds, datetime.UTC).isoformat()[:19] + "Z"
 
 
 def operations_table(metadata: sa.MetaData) -> sa.Table:
