@@ -50,7 +50,9 @@ def meta_data(request: SpawnRequest) -> dict[str, Any]:
 
 def network_data(vifs: Sequence[VIF]) -> dict[str, Any]:
     """Return ``network_data.json``: links, the networks on them, and services (DNS servers)."""
-    links, networks, servers = [], [], []
+    links: list[dict[str, Any]] = []
+    networks: list[dict[str, Any]] = []
+    servers: list[str] = []
     for vif in vifs:
         link = vif.devname or f"tap{vif.id[:11]}"
         links.append({

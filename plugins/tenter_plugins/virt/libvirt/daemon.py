@@ -40,15 +40,22 @@ _QEMU_USER = "libvirt-qemu"
 _SYSTEM_SCRIPT = """\
 set -e
 cd "$1"
-for pair in etc:/etc/libvirt run:/run/libvirt lib:/var/lib/libvirt cache:/var/cache/libvirt log:/var/log/libvirt; do
+for pair in %s; do
   mount --bind "$1/${pair%%:*}" "${pair#*:}"
 done
 [ ! -f "$1/passwd" ] || mount --bind "$1/passwd" /etc/passwd
 [ ! -f "$1/group" ] || mount --bind "$1/group" /etc/group
+if [ "$2" != kvm ] && [ -e /dev/kvm ]; then
+  # libvirt looks whether it could write here; if so, it would ask QEMU about KVM again at every start of a guest.
+  : > "$1/no-kvm"
+  mount --bind "$1/no-kvm" /dev/kvm
+  mount -o remount,bind,ro /dev/kvm
+fi
 cd /
 shift
+shift
 exec "$@"
-"""
+""" % " ".join(f"{ours}:{theirs}" for ours, theirs in _SYSTEM_DIRS.items())
 _DAEMON_CONF = """\
 listen_tls = 0
 auth_unix_ro = "none"
@@ -74,12 +81,25 @@ stdio_handler = "file"
 
 
 class PrivateDaemon:
-    """The libvirtd of one directory. Safe to use from several threads and processes at once."""
+    """The libvirtd of one directory. Safe to use from several threads and processes at once.
 
-    def __init__(self, directory: Path, host_uuid: str, netns: str | None, command: str, timeout: float) -> None:
+    ``netns`` names the network namespace it runs in (root only). Without ``kvm`` the daemon does not see /dev/kvm:
+    it would try a broken one for seconds at its first start. ``timeout`` in seconds, for its start and end.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        host_uuid: str,
+        netns: str | None = None,
+        kvm: bool = True,
+        command: str = "libvirtd",
+        timeout: float = 60.0,
+    ) -> None:
         self.directory = directory
         self.host_uuid = host_uuid
         self.netns = netns
+        self.kvm = kvm
         self.command = command
         self.timeout = timeout
         self.privileged = os.geteuid() == 0
@@ -206,7 +226,7 @@ class PrivateDaemon:
             Path(target).mkdir(parents=True, exist_ok=True)
         if self.netns:
             argv = ["nsenter", f"--net=/run/netns/{self.netns}", "--", *argv]
-        script = ["sh", "-c", _SYSTEM_SCRIPT, "sh", str(self.directory), *argv]
+        script = ["sh", "-c", _SYSTEM_SCRIPT, "sh", str(self.directory), "kvm" if self.kvm else "no-kvm", *argv]
         return ["unshare", "--mount", "--propagation", "slave", "--", *script]
 
     def _session_environment(self) -> dict[str, str]:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from tenter import errors
-from tenter.contracts.base import Capability, PluginSetup
+from tenter.contracts.base import Capability, PluginSetup, SupportsTeardown
 from tenter.contracts.network import VIF
 from tenter.contracts.virt import (
     DestroyRequest,
@@ -43,7 +43,7 @@ LOG = logging.getLogger(__name__)
 _ON = (PowerState.RUNNING, PowerState.PAUSED, PowerState.SUSPENDED)
 
 
-class LibvirtDriver(VirtDriver, SupportsConsoleOutput):
+class LibvirtDriver(VirtDriver, SupportsConsoleOutput, SupportsTeardown):
     """Guests of QEMU by libvirt, on one host."""
 
     contract = "virt 1.0"
@@ -101,6 +101,12 @@ class LibvirtDriver(VirtDriver, SupportsConsoleOutput):
             self.close()
             daemon.stop()
             return True
+
+    def teardown(self) -> list[str]:
+        """See the contract: ends the driver's own daemon."""
+        if self._conf.uri or self.stop_host():
+            return []
+        return ["The driver's own libvirtd runs on: guests exist."]
 
     def describe(self) -> DriverInfo:
         root = self._daemon_privileged
@@ -256,8 +262,14 @@ class LibvirtDriver(VirtDriver, SupportsConsoleOutput):
     def _private_daemon(self, setup: HostSetup) -> PrivateDaemon | None:
         if self._conf.uri:
             return None
-        return PrivateDaemon(self._layout.daemon, self._layout.node_uuid(), setup.network_namespace,
-                             self._conf.daemon, self._conf.daemon_timeout)  # fmt: skip
+        return PrivateDaemon(
+            self._layout.daemon,
+            self._layout.node_uuid(),
+            setup.network_namespace,
+            self._kvm.on,
+            self._conf.daemon,
+            self._conf.daemon_timeout,
+        )
 
     @property
     def _daemon_privileged(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +25,9 @@ class HostFacts:
 
 def facts(conn: Any) -> HostFacts:
     """Return what libvirt says of the host. Raises libvirtError."""
-    _, memory_mib, vcpus, *_ = conn.getInfo()
+    # libvirt's figure of memory is that of NUMA nodes, which misses memory that was plugged in later.
+    memory_mib = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") >> 20
+    vcpus = conn.getInfo()[2]
     return HostFacts(vcpus, memory_mib, conn.getVersion(), cpu_info(conn.getCapabilities()))
 
 
