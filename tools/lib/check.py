@@ -28,8 +28,7 @@ def check(driver: str) -> int:
     cloud = Cloud(state_dir, driver, _free_port())
     failed = False
     try:
-        _there(cloud)
-        _back(cloud)
+        _back(cloud, _there(cloud))
     except (Failed, OSError, KeyboardInterrupt) as exc:
         failed = True
         _report(cloud, exc)
@@ -39,7 +38,8 @@ def check(driver: str) -> int:
     return 1 if failed or left else 0
 
 
-def _there(cloud: Cloud) -> None:
+def _there(cloud: Cloud) -> str:
+    """Boot the server, see that its guest is what the API says, and return its UUID."""
     with step("guest image built or found"):
         image = hello.build_image(cloud.driver)
     with step(f"tenter up --driver {cloud.driver} answers"):
@@ -47,18 +47,19 @@ def _there(cloud: Cloud) -> None:
     with step("image uploaded"):
         name = hello.upload_image(cloud, image)
     with step(f"server {hello.SERVER} active"):
-        hello.boot(cloud, name)
+        hello.create(cloud, name)
     with step(f"{hello.MARKERS[cloud.driver]} in openstack console log show {hello.SERVER}"):
         text = hello.await_console(cloud)
     with step("the address that the API shows is the guest's own"):
-        shown = hello.addresses(cloud)
+        server = cloud.client_json("server", "show", hello.SERVER)
+        shown = [address for network in server["addresses"].values() for address in network]
         line = next(line for line in text.splitlines() if hello.MARKERS[cloud.driver] in line)
         if not shown or not all(_has_word(line, address) for address in shown):
             raise Failed(f"the API shows {shown}, the guest says: {line}")
+    return str(server["id"])
 
 
-def _back(cloud: Cloud) -> None:
-    uuid = cloud.client_json("server", "show", hello.SERVER)["id"]
+def _back(cloud: Cloud, uuid: str) -> None:
     with step(f"openstack server delete --wait {hello.SERVER}"):
         cloud.client("server", "delete", "--wait", hello.SERVER)
     with step("no domain, disk, process, tap or row is left of it"):

@@ -56,18 +56,17 @@ def boot(cloud: Cloud, image: str) -> bool:
     """Boot the server if there is none of its name; return whether it was made now. Raises Failed with its fault."""
     if SERVER in {row["Name"] for row in cloud.client_json("server", "list")}:
         return False
+    create(cloud, image)
+    return True
+
+
+def create(cloud: Cloud, image: str) -> None:
+    """Make the server and wait until it is active. Raises Failed with its fault."""
     try:
         cloud.client("server", "create", "--image", image, "--flavor", FLAVOR, "--wait", SERVER)
     except Failed:
         fault = cloud.client("server", "show", SERVER, "-f", "value", "-c", "fault", check=False).strip()
         raise Failed(fault or f"the server {SERVER} could not be made; {cloud.last_words()}") from None
-    return True
-
-
-def addresses(cloud: Cloud) -> list[str]:
-    """Return the server's addresses as the API shows them. Raises Failed."""
-    shown = cloud.client_json("server", "show", SERVER)["addresses"]
-    return [address for network in shown.values() for address in network]
 
 
 def await_console(cloud: Cloud) -> str:
