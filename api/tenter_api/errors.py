@@ -112,7 +112,7 @@ class ErrorHandlers:
         self, req: falcon.Request, resp: falcon.Response, error: Exception, params: dict[str, Any]
     ) -> None:
         request_id = getattr(req.context, "request_id", "-")
-        LOG.error("%s %s failed [%s]", req.method, req.path, request_id, exc_info=error)
+        LOG.error("%s %s failed", req.method, req.path, exc_info=error)
         message = f"Something unexpected went wrong and has been logged under the request id {request_id}."
         self._answer(req, resp, 500, message, "InternalError")
 

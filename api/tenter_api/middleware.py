@@ -9,6 +9,7 @@ import uuid
 from typing import Any
 
 import falcon
+from oslo_context.context import RequestContext
 
 from tenter import errors
 from tenter_api import microversion
@@ -42,6 +43,8 @@ class RequestMiddleware:
         context.request_id = "req-" + str(uuid.uuid4())
         given = req.get_header("X-OpenStack-Request-ID")
         context.global_request_id = given if given and _GLOBAL_ID.fullmatch(given) else None
+        # Becomes this thread's current context, from which oslo.log takes the request id of every line.
+        RequestContext(request_id=context.request_id, global_request_id=context.global_request_id)
         context.base_url = self._public_url or req.prefix
         context.max_body_bytes = self._max_body
         resp.set_header("X-OpenStack-Request-ID", context.request_id)
@@ -56,11 +59,8 @@ class RequestMiddleware:
         """Falcon's hook: one line in the log for what changed something, at DEBUG for the rest."""
         level = logging.DEBUG if req.method in ("GET", "HEAD", "OPTIONS") else logging.INFO
         if LOG.isEnabledFor(level):
-            context = req.context
-            milliseconds = (time.monotonic() - context.started) * 1000
-            LOG.log(level, "%s %s %s %.1fms [%s%s]", req.method, req.path, resp.status_code, milliseconds,
-                    context.request_id,
-                    f" of {context.global_request_id}" if context.global_request_id else "")  # fmt: skip
+            milliseconds = (time.monotonic() - req.context.started) * 1000
+            LOG.log(level, "%s %s %s %.1fms", req.method, req.path, resp.status_code, milliseconds)
 
 
 class ComputeMiddleware:

@@ -6,6 +6,9 @@ import logging
 from typing import Any
 
 import pytest
+from oslo_context.context import get_current
+
+from tenter import errors
 
 from .conftest import World, nova_validator
 
@@ -161,6 +164,20 @@ def test_what_breaks_inside_is_logged_and_tells_nothing(
     assert result.headers["X-Compute-Request-Id"] in result.json["computeFault"]["message"]
     assert "secret" not in result.text
     assert "the secret reason" in caplog.text
+
+
+def test_log_lines_know_the_request(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+
+    def look(*args: object, **kwargs: object) -> None:
+        seen.append(get_current())
+        raise errors.NotFound("x")
+
+    monkeypatch.setattr("tenter.store.flavors.flavor_row", look)
+    theirs = "req-11111111-1111-4111-8111-111111111111"
+    result = world.member.call("GET", "/v2.1/flavors/1", headers={"X-OpenStack-Request-ID": theirs})
+    assert seen[0].request_id == result.headers["X-OpenStack-Request-ID"]
+    assert seen[0].global_request_id == theirs
 
 
 def test_health_needs_the_database(world: World) -> None:
