@@ -249,7 +249,8 @@ def test_filters(world):
         answer = world.ask("GET", f"/v2/images?{query}")
         assert {image["name"] for image in answer.json["images"]} == names, query
     for query in ("limit=-1", "limit=x", "marker=none", "sort=colour", "sort_dir=up", "visibility=x", "size_min=x",
-                  "protected=perhaps", "sort_key=name&sort_key=id&sort_key=size&sort_dir=asc&sort_dir=desc"):  # fmt: skip
+                  "protected=perhaps",
+                  "sort_key=name&sort_key=id&sort_key=size&sort_dir=asc&sort_dir=desc"):  # fmt: skip
         assert failed(world.ask("GET", f"/v2/images?{query}"), 400), query
 
 
