@@ -45,10 +45,14 @@ def _cheap_reason(device: Path) -> str:
         os.close(os.open(device, os.O_RDWR | os.O_CLOEXEC))
     except OSError as exc:
         return f"{device}: {exc.strerror}"
-    flags = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+    flags = _cpu_flags()
     if re.search(r"^flags\s*:", flags, re.MULTILINE) and not re.search(r"\b(vmx|svm)\b", flags):
         return f"{device} is there, but the processor shows no hardware virtualization (vmx, svm)"
     return ""
+
+
+def _cpu_flags() -> str:
+    return Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
 
 
 def _boot_reason(emulator: str) -> str:
