@@ -50,7 +50,7 @@ def _configuration(args: argparse.Namespace) -> cfg.ConfigOpts:
     except (cfg.Error, ValueError) as exc:
         raise errors.Invalid(f"The configuration cannot be used: {exc}") from exc
     oslo_logging.set_defaults(
-        logging_context_format_string="%(asctime)s.%(msecs)03d %(levelname)s %(name)s [%(request_id)s] %(message)s",
+        logging_context_format_string="%(asctime)s.%(msecs)03d %(levelname)s %(name)s [%(request_id)s] %(instance)s%(message)s",
         default_log_levels=[f"{name}=WARNING" for name in NOISY],
     )
     oslo_logging.setup(conf, "tenter")
