@@ -23,7 +23,6 @@ from tenter.scheduler import Candidate, Scheduler
 from tenter.scheduler.pipeline import no_valid_host
 from tenter.store import cell_schema, claims, instances, operations
 from tenter.store.api_schema import operations as api_operations
-from tenter.store.api_schema import places
 from tenter.store.engine import now
 from tenter.store.operations import SECRETS, Operation
 
@@ -63,6 +62,9 @@ def schedule(context: StepContext) -> Outcome:
     if place is None or place["state"] != instances.UNSCHEDULED:
         return Outcome(gone=True, apply=_forget(operation))
     row = place["record"]
+    if operation.attempt > 1 and any(instances.exists(cell.db, uuid) for cell in context.cells.all()):
+        # An earlier run of this step came that far; the build in the cell goes on by itself.
+        return Outcome(gone=True, apply=_forget(operation))
     decision = _scheduler(context).select(placement_request(row))
     for candidate in decision.candidates:
         in_cell = _held_in_cell(operation, candidate)
@@ -75,9 +77,8 @@ def schedule(context: StepContext) -> Outcome:
         except claims.ClaimLost:
             continue
         except db_exception.DBDuplicateEntry:
-            # An earlier run of this step came this far; the build in the cell goes on by itself.
             return Outcome(gone=True, apply=_forget(operation))
-        return _take_place(context, in_cell, candidate)
+        return _take_place(context, in_cell, candidate, row)
     raise no_valid_host(decision)
 
 
@@ -104,25 +105,44 @@ def _forget(operation: Operation) -> Apply:
     return apply
 
 
-def _take_place(context: StepContext, in_cell: Operation, candidate: Candidate) -> Outcome:
-    won: list[bool] = []
+def _take_place(context: StepContext, in_cell: Operation, candidate: Candidate, row: Mapping[str, Any]) -> Outcome:
+    won: list[dict[str, Any] | None] = []
+    cell, host, table = candidate.cell, candidate.view.host, cell_schema.operations
 
     def apply(connection: sa.Connection) -> None:
-        won.append(instances.swap_place(connection, in_cell.instance_uuid, candidate.cell.uuid))
+        won.append(_swap(connection, row, cell.uuid))
         _forget(in_cell)(connection)
 
     def then() -> None:
-        table = cell_schema.operations
-        with candidate.cell.db.write() as connection:
-            if won[-1]:
-                operations.fenced(connection, table, in_cell, **_to_spawn(candidate.view.host))
-                instances.set_values(connection, in_cell.instance_uuid, task_state="spawning")
-            else:
-                _withdraw(connection, in_cell)
-        if won[-1]:
-            context.bus.ring(COMPUTE, candidate.view.host, in_cell.uuid, candidate.cell.uuid)
+        changes = won[-1]
+        try:
+            with cell.db.write() as connection:
+                if changes is None:
+                    operations.fenced(connection, table, in_cell)
+                    _withdraw(connection, in_cell)
+                else:
+                    operations.fenced(connection, table, in_cell, **_to_spawn(host))
+                    instances.set_values(connection, in_cell.instance_uuid, task_state="spawning", **changes)
+        except operations.Cancelled:
+            # A delete came since the place was taken, and waits for this build to end.
+            operations.finish_cancelled(cell.db, table, in_cell)
+            context.bus.ring(COMPUTE, host)
+        except errors.StaleAttempt:
+            # The lease ran out meanwhile; whoever took the build over has confirmed or withdrawn it.
+            return
+        else:
+            if changes is not None:
+                context.bus.ring(COMPUTE, host, in_cell.uuid, cell.uuid)
 
     return Outcome(gone=True, apply=apply, then=then)
+
+
+def _swap(connection: sa.Connection, row: Mapping[str, Any], cell_uuid: str) -> dict[str, Any] | None:
+    """Take the place for a cell; return what the user changed since ``row`` was read, None if the place was lost."""
+    record = instances.unscheduled_record(connection, row["uuid"])
+    if record is None or not instances.swap_place(connection, row["uuid"], cell_uuid):
+        return None
+    return {name: record[name] for name in instances.CHANGEABLE if record[name] != row[name]}
 
 
 def _to_spawn(host: str) -> dict[str, Any]:
@@ -130,10 +150,6 @@ def _to_spawn(host: str) -> dict[str, Any]:
         "step": "spawn", "role": COMPUTE, "host": host, "state": operations.QUEUED,
         "owner": None, "lease_until": None, "step_attempt": 0,
     }  # fmt: skip
-
-
-def _spawning(uuid: str) -> Apply:
-    return lambda connection: instances.set_values(connection, uuid, task_state="spawning")
 
 
 def _withdraw(connection: sa.Connection, operation: Operation) -> None:
@@ -146,14 +162,23 @@ def confirm(context: StepContext) -> Outcome:
     operation = context.operation
     assert context.api_db is not None and context.cell_uuid is not None
     uuid, cell_uuid = operation.instance_uuid, context.cell_uuid
+    row = instances.get(context.db, uuid).to_mapping()
     with context.api_db.write() as connection:
-        won = instances.swap_place(connection, uuid, cell_uuid)
-    if not won:
-        place = instances.place_of(context.api_db, uuid)
-        won = place is not None and place["cell_uuid"] == cell_uuid
-    if won:
-        return Outcome(next="spawn", host=operation.host, apply=_spawning(uuid))
-    return Outcome(gone=True, apply=lambda connection: _withdraw(connection, operation))
+        changes = _swap(connection, row, cell_uuid)
+    if changes is None and _in_cell(context):
+        changes = {}
+    if changes is None:
+        return Outcome(gone=True, apply=lambda connection: _withdraw(connection, operation))
+    values = {"task_state": "spawning", **changes}
+    return Outcome(
+        next="spawn", host=operation.host, apply=lambda connection: instances.set_values(connection, uuid, **values)
+    )
+
+
+def _in_cell(context: StepContext) -> bool:
+    assert context.api_db is not None
+    place = instances.place_of(context.api_db, context.operation.instance_uuid)
+    return place is not None and place["cell_uuid"] == context.cell_uuid
 
 
 def spawn(context: StepContext) -> Outcome:
@@ -220,6 +245,8 @@ class Build(OperationKind):
         """Try another host where that may help; else ERROR, with a fault that says why."""
         if step == "schedule":
             return self._unplaced(context, error)
+        if step == "confirm" and not _in_cell(context):
+            return self._unconfirmed(context, error)
         operation, host = context.operation, context.operation.host
         if step == "spawn" and host and not isinstance(error, faults.WILL_NOT_MEND):
             hosts = {**operation.data.get("hosts", {}), host: faults.sentence(error)}
@@ -234,18 +261,25 @@ class Build(OperationKind):
 
         return Outcome(state="failed", error=faults.as_error(error, host or "conductor"), apply=apply)
 
+    def abandon(self, context: StepContext, step: str) -> None:
+        """Remove the guest and the ports that a process which died while spawning may have left on this host."""
+        if step == "spawn":
+            context.host.destroy(instances.get(context.db, context.operation.instance_uuid))
+
     def _unplaced(self, context: StepContext, error: Exception) -> Outcome:
         uuid = context.operation.instance_uuid
+        return Outcome(
+            state="failed",
+            error=faults.as_error(error, "scheduler"),
+            apply=lambda connection: instances.lose_place(
+                connection, uuid, vm_state="error", task_state=None, fault=faults.fault(faults.sentence(error))
+            ),
+        )
 
-        def apply(connection: sa.Connection) -> None:
-            mine = sa.and_(places.c.instance_uuid == uuid, places.c.state == instances.UNSCHEDULED)
-            record = connection.execute(sa.select(places.c.record).where(mine)).scalar()
-            if record is None:
-                return
-            record = {
-                **record, "vm_state": "error", "task_state": None, "updated_at": now(),
-                "fault": faults.fault(faults.sentence(error)),
-            }  # fmt: skip
-            connection.execute(sa.update(places).where(mine).values(state=instances.LOST, record=record))
-
-        return Outcome(state="failed", error=faults.as_error(error, "scheduler"), apply=apply)
+    def _unconfirmed(self, context: StepContext, error: Exception) -> Outcome:
+        operation = context.operation
+        lost = self._unplaced(context, error)
+        assert context.api_db is not None
+        with context.api_db.write() as connection:
+            lost.apply(connection)
+        return Outcome(gone=True, apply=lambda connection: _withdraw(connection, operation))

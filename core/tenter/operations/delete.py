@@ -30,6 +30,7 @@ class Delete(OperationKind):
 
     kind = "delete"
     action = "delete"
+    expires = False
     steps = {
         "destroy": Step(COMPUTE, destroy, "compute_terminate"),
         "finish": Step(CONDUCTOR, finish, "conductor_finish_delete"),

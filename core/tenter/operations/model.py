@@ -119,7 +119,14 @@ class OperationKind(abc.ABC):
     action: ClassVar[str]
     """Its name in os-instance-actions."""
 
+    expires: ClassVar[bool] = True
+    """Whether it fails when its deadline has passed before its step could begin."""
+
     steps: ClassVar[Mapping[str, Step]] = {}
+
+    def abandon(self, context: StepContext, step: str) -> None:  # noqa: B027
+        """Remove what runs of the step left whose process died; called before ``on_error`` when it is given up unrun
+        (its deadline has passed, or it was begun too often). May raise; the operation ends all the same."""
 
     @abc.abstractmethod
     def on_error(self, context: StepContext, step: str, error: Exception) -> Outcome:

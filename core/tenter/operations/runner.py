@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
+from oslo_context.context import RequestContext
 
 from tenter import errors
 from tenter.bus import Bus
@@ -164,12 +165,14 @@ class Runner:
                 self._held.pop(uuid, None)
 
     def _run(self, source: Source, operation: Operation) -> None:
+        # Becomes this thread's current context, from which oslo.log takes request id and instance of every line.
+        RequestContext(request_id=operation.request_id, resource_uuid=operation.instance_uuid)
         kind = self._kinds[operation.kind]
         context = self._context(source, operation)
         started, step = now(), operation.step
         error: Exception | None = None
         try:
-            self._check(source, operation)
+            self._check(source, operation, context)
             outcome = kind.steps[step].run(context)
         except errors.StaleAttempt as exc:
             self._stale(source, operation, exc)
@@ -192,15 +195,22 @@ class Runner:
         except errors.StaleAttempt as exc:
             self._stale(source, operation, exc)
 
-    def _check(self, source: Source, operation: Operation) -> None:
+    def _check(self, source: Source, operation: Operation, context: StepContext) -> None:
         if operation.cancel:
             raise operations.Cancelled(f"The operation {operation.kind} was cancelled.")
-        if now() > operation.deadline:
-            raise errors.Unavailable(f"It was not done within {self._conf.operations.deadline:.0f} s.")
-        if operation.step_attempt > self._conf.operations.max_takeovers:
-            raise errors.Unavailable(
-                f"The step {operation.step!r} was begun {operation.step_attempt - 1} times and never came to an end."
-            )
+        kind, options = self._kinds[operation.kind], self._conf.operations
+        if kind.expires and now() > operation.deadline:
+            why = f"It was not done within {options.deadline:.0f} s."
+        elif operation.step_attempt > options.max_takeovers:
+            begun = operation.step_attempt - 1
+            why = f"The step {operation.step!r} was begun {begun} times and never came to an end."
+        else:
+            return
+        try:
+            kind.abandon(context, operation.step)
+        except Exception as exc:
+            LOG.warning("What step %s of %s left may not all be removed: %s", operation.step, operation.uuid, exc)
+        raise errors.Unavailable(why)
 
     def _context(self, source: Source, operation: Operation) -> StepContext:
         last = [0.0, False]
@@ -240,7 +250,7 @@ class Runner:
         if role is not None:
             self._bus.ring(role, outcome.host if role == COMPUTE else None, operation.uuid, source.cell_uuid)
         elif not outcome.gone:
-            LOG.info("%s of instance %s: %s", operation.kind, operation.instance_uuid, outcome.state)
+            LOG.info("%s: %s", operation.kind, outcome.state)
         self._wake(source, waiting)
 
     def _wake(self, source: Source, waiting: Sequence[tuple[str, str, str | None]]) -> None:
@@ -248,7 +258,7 @@ class Runner:
             self._bus.ring(role, host if role == COMPUTE else None, uuid, source.cell_uuid)
 
     def _stale(self, source: Source, operation: Operation, error: errors.StaleAttempt) -> None:
-        LOG.info("%s of instance %s: %s", operation.kind, operation.instance_uuid, error)
+        LOG.info("%s: %s", operation.kind, error)
         if isinstance(error, operations.Cancelled):
             operations.finish_cancelled(source.db, source.table, operation)
             with source.db.read() as connection:
@@ -258,6 +268,5 @@ class Runner:
     def _log_failure(self, operation: Operation, error: Exception) -> None:
         known = isinstance(error, errors.TenterError)
         LOG.warning(
-            "%s of instance %s failed at step %s: %s",
-            operation.kind, operation.instance_uuid, operation.step, error, exc_info=not known,
+            "%s failed at step %s: %s", operation.kind, operation.step, error, exc_info=not known,
         )  # fmt: skip

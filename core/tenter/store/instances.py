@@ -16,6 +16,8 @@ from tenter.store.engine import Database, now
 
 UNSCHEDULED, PLACED, LOST = "unscheduled", "placed", "failed"
 DELETING = "deleting"
+CHANGEABLE = ("display_name", "description", "hostname", "access_ip_v4", "access_ip_v6", "metadata", "tags", "locked")
+"""Columns that a user may change while the instance is being scheduled."""
 
 _UUID: sa.BindParameter[str] = sa.bindparam("p_uuid")
 _PLACE = sa.select(places).where(places.c.instance_uuid == _UUID)
@@ -23,6 +25,11 @@ _SWAP = (
     sa.update(places)
     .where(places.c.instance_uuid == _UUID, places.c.state == UNSCHEDULED)
     .values(state=PLACED, cell_uuid=sa.bindparam("p_cell"), record=sa.null())
+)
+_RECORD = (
+    sa.select(places.c.record)
+    .where(places.c.instance_uuid == _UUID, places.c.state == UNSCHEDULED)
+    .with_for_update()
 )
 _FORGET_PLACE = sa.delete(places).where(places.c.instance_uuid == _UUID)
 _GET = sa.select(instances).where(instances.c.uuid == _UUID)
@@ -51,6 +58,27 @@ def place_of(db: Database, uuid: str) -> Mapping[str, Any] | None:
 def swap_place(connection: sa.Connection, uuid: str, cell_uuid: str) -> bool:
     """Move an unscheduled instance's place to a cell; return whether it was still unscheduled."""
     return connection.execute(_SWAP, {"p_uuid": uuid, "p_cell": cell_uuid}).rowcount == 1
+
+
+def unscheduled_record(connection: sa.Connection, uuid: str) -> dict[str, Any] | None:
+    """Return what is known of an instance whose place is unscheduled, None if it is not; nobody changes it until the
+    transaction ends."""
+    record: dict[str, Any] | None = connection.execute(_RECORD, {"p_uuid": uuid}).scalar()
+    return record
+
+
+def lose_place(connection: sa.Connection, uuid: str, **values: Any) -> None:
+    """Write ``values`` into the record of an unscheduled instance, which from then on has failed to find a place."""
+    record = unscheduled_record(connection, uuid)
+    if record is not None:
+        change = sa.update(places).where(places.c.instance_uuid == uuid, places.c.state == UNSCHEDULED)
+        connection.execute(change.values(state=LOST, record={**record, "updated_at": now(), **values}))
+
+
+def exists(db: Database, uuid: str) -> bool:
+    """Return whether a cell has the instance."""
+    with db.read() as connection:
+        return connection.execute(sa.select(instances.c.uuid).where(instances.c.uuid == uuid)).first() is not None
 
 
 def forget_place(connection: sa.Connection, uuid: str) -> None:

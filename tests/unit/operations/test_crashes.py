@@ -1,0 +1,136 @@
+"""A process may die, and a delete may come, at any moment: no server is ever stuck and nothing is left behind."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.conftest import MakeCloud
+from tests.helpers.cloud import CALLER, Cloud
+from tests.helpers.moments import Crash, Moments
+from tenter.operations.requests import RebuildServer
+
+Act = Callable[[Cloud, str], None]
+
+
+def _count(cloud: Cloud, prepare: bool, act: Act) -> list[str]:
+    uuid = _prepared(cloud, prepare)
+    moments = Moments(cloud)
+    uuid = _begin(cloud, uuid, act)
+    cloud.settled(uuid)
+    cloud.drop()
+    cloud.start()
+    _clean(cloud, uuid)
+    return moments.passed
+
+
+def _prepared(cloud: Cloud, prepare: bool) -> str:
+    if not prepare:
+        return ""
+    uuid = cloud.create()
+    cloud.active(uuid)
+    return uuid
+
+
+def _begin(cloud: Cloud, uuid: str, act: Act) -> str:
+    if uuid:
+        act(cloud, uuid)
+        return uuid
+    return cloud.create()
+
+
+def _clean(cloud: Cloud, uuid: str) -> None:
+    cloud.check()
+    if cloud.row(uuid) is not None:
+        cloud.delete(uuid)
+    cloud.empty()
+
+
+def _rebuild(cloud: Cloud, uuid: str) -> None:
+    cloud.requests.rebuild(CALLER, uuid, RebuildServer(image=cloud.image()))
+
+
+SCENARIOS: dict[str, tuple[bool, Act, tuple[str | None, ...]]] = {
+    "build": (False, lambda cloud, uuid: None, ("active",)),
+    "delete": (True, lambda cloud, uuid: cloud.requests.delete(CALLER, uuid), (None,)),
+    "stop": (True, lambda cloud, uuid: cloud.requests.stop(CALLER, uuid), ("stopped",)),
+    "reboot": (True, lambda cloud, uuid: cloud.requests.reboot(CALLER, uuid, True), ("active",)),
+    "rebuild": (True, _rebuild, ("active",)),
+}
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_killed_at_every_moment(make_cloud: MakeCloud, name: str) -> None:
+    prepare, act, ends = SCENARIOS[name]
+    cloud = make_cloud()
+    moments = _count(cloud, prepare, act)
+    assert len(moments) >= 4
+    for n, moment in enumerate(moments):
+        uuid = _prepared(cloud, prepare)
+        killed = Moments(cloud, {n: Crash})
+        uuid = _begin(cloud, uuid, act)
+        cloud.wait_dead(killed)
+        cloud.drop()
+        cloud.start()
+        row = cloud.settled(uuid)
+        assert (row and row["vm_state"]) in ends, (n, moment, row and row["fault"])
+        _clean(cloud, uuid)
+
+
+def test_killed_at_every_moment_of_a_build_that_fails(make_cloud: MakeCloud) -> None:
+    cloud = make_cloud(fake={"faults": "spawn:1.0"})
+    moments = _count(cloud, False, lambda cloud, uuid: None)
+    for n, moment in enumerate(moments):
+        killed = Moments(cloud, {n: Crash})
+        uuid = cloud.create()
+        cloud.wait_dead(killed)
+        cloud.drop()
+        cloud.start()
+        row = cloud.settled(uuid)
+        assert row["vm_state"] == "error" and "host-1" in row["fault"]["message"], (n, moment, row)
+        _clean(cloud, uuid)
+
+
+@pytest.mark.parametrize("faults", ["", "spawn:1.0"])
+def test_deleted_at_every_moment_of_a_build(make_cloud: MakeCloud, faults: str) -> None:
+    cloud = make_cloud(fake={"faults": faults})
+    moments = _count(cloud, False, lambda cloud, uuid: None)
+    for n in range(len(moments)):
+        found: list[str] = []
+        Moments(cloud, {n: _deletes(cloud, found)})
+        found.append(cloud.create())
+        cloud.wait(found[0], lambda row: row is None)
+        cloud.idle()
+        cloud.empty()
+        cloud.drop()
+        cloud.start()
+
+
+@pytest.mark.parametrize("gap", [1, 2])
+def test_deleted_at_a_moment_and_killed_soon_after(make_cloud: MakeCloud, gap: int) -> None:
+    cloud = make_cloud()
+    moments = _count(cloud, False, lambda cloud, uuid: None)
+    for n in range(len(moments)):
+        found: list[str] = []
+        hooks: dict[int, Any] = {n: _deletes(cloud, found), n + gap: Crash}
+        killed = Moments(cloud, hooks)
+        found.append(cloud.create())
+        cloud.wait_dead(killed)
+        cloud.drop()
+        cloud.start()
+        assert cloud.settled(found[0]) is None, (n, moments[n])
+        cloud.empty()
+
+
+
+def _deletes(cloud: Cloud, found: list[str]) -> Callable[[], None]:
+    def delete() -> None:
+        until = time.monotonic() + 5
+        while not found and time.monotonic() < until:  # the build may begin before create() has returned
+            time.sleep(0.001)
+        cloud.requests.delete(CALLER, found[0])
+
+    return delete
