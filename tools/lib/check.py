@@ -34,7 +34,8 @@ def check(driver: str) -> int:
         _report(cloud, exc)
     finally:
         left = _clean_up(cloud)
-    console.print(f"{'FAILED' if failed or left else 'ok':6} {time.monotonic() - began:6.1f} s  all of tools/up --check --driver {driver}")
+    verdict = "FAILED" if failed or left else "ok"
+    console.print(f"{verdict:6} {time.monotonic() - began:6.1f} s  all of tools/up --check --driver {driver}")
     return 1 if failed or left else 0
 
 

@@ -51,11 +51,12 @@ class Cloud:
         self.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         process = None
         if self.pid() is None:
-            command = [BIN / "tenter", "up", "--state-dir", self.state_dir, "--port", str(self.port), "--driver", self.driver]
+            options = ["--state-dir", self.state_dir, "--port", str(self.port), "--driver", self.driver]
             with open(self.log, "ab") as log:
                 process = subprocess.Popen(
-                    command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, cwd="/"
-                )
+                    [BIN / "tenter", "up", *options], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                    start_new_session=True, cwd="/",
+                )  # fmt: skip
         else:
             self._ask_port()
         deadline = time.monotonic() + START_SECONDS

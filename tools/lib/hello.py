@@ -35,9 +35,8 @@ def build_image(driver: str) -> Path:
     path = directory / "tenter-tiny.qcow2"
     with open(directory / "lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        done = subprocess.run(
-            [ROOT / "tools" / "guest-image", directory], capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False
-        )
+        builder = [ROOT / "tools" / "guest-image", directory]
+        done = subprocess.run(builder, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
     if done.returncode and not path.exists():
         raise Failed(f"{done.stdout}{done.stderr}".strip())
     return path
@@ -78,5 +77,6 @@ def await_console(cloud: Cloud) -> str:
             return text
         if time.monotonic() > deadline:
             tail = "\n".join(text.splitlines()[-15:])
-            raise Failed(f"the guest did not print {MARKERS[cloud.driver]} in {BOOT_SECONDS:.0f} s; its console ends with\n{tail}")
+            marker = MARKERS[cloud.driver]
+            raise Failed(f"the guest did not print {marker} in {BOOT_SECONDS:.0f} s; its console ends with\n{tail}")
         time.sleep(2)

@@ -24,13 +24,15 @@ history and stay."""
 
 def of_server(state_dir: Path, uuid: str) -> list[str]:
     """Return what is left of a server that was deleted: domain, disks, process, tap, rows."""
-    return [*_domains(state_dir, uuid), *_files(state_dir, uuid), *_processes(uuid), *_taps(state_dir), *_rows(state_dir, uuid)]
+    found = [*_domains(state_dir, uuid), *_files(state_dir, uuid), *_processes(uuid)]
+    return [*found, *_taps(state_dir), *_rows(state_dir, uuid)]
 
 
 def of_cloud(state_dir: Path) -> list[str]:
     """Return what is left of a cloud that was torn down, beside its state directory."""
     namespace = namespace_name(state_dir / "network" / "local")
-    found = [f"network namespace or its files: {path}" for path in (NETNS / namespace, RUNTIME / namespace) if path.exists()]
+    places = (NETNS / namespace, RUNTIME / namespace)
+    found = [f"network namespace or its files: {path}" for path in places if path.exists()]
     for link in Path("/run").glob("tenter*-*"):
         if link.is_symlink() and str(link.readlink()).startswith(str(state_dir)):
             found.append(f"link {link}")

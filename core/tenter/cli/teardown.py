@@ -49,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
     for sentence in left:
         print(f"left: {sentence}")
     if not left:
-        print(f"{state_dir} and all of it is gone." if args.purge else "Nothing is left on this host but the state directory.")
+        print("Nothing is left on this host." if args.purge else f"Nothing is left on this host but {state_dir}.")
     return 1 if left else 0
 
 
