@@ -7,6 +7,7 @@ from typing import Any
 import falcon
 
 from tenter_api.compute import (
+    aggregates,
     availability_zones,
     extensions,
     flavors,
@@ -76,6 +77,7 @@ def _facts(services: Services) -> dict[str, Any]:
     usage = ProjectUsage(services.fabric.api_db, services.fabric.cells)
     return {
         "/limits": limits.Limits(usage.of),
+        "/os-aggregates": aggregates.Aggregates(),
         "/extensions": extensions.Extensions(),
         "/extensions/{alias}": extensions.ExtensionItem(),
     }

@@ -210,6 +210,12 @@ def test_limits_say_what_is_used(world: World) -> None:
     world.member.get("/limits?x=1", 75, status=400)
 
 
+def test_there_are_no_aggregates(world: World) -> None:
+    assert world.admin.get("/os-aggregates") == {"aggregates": []}
+    world.member.get("/os-aggregates", status=403)
+    world.admin.send("POST", "/os-aggregates", {"aggregate": {"name": "a"}}, status=405)
+
+
 def test_unknown_extension(world: World) -> None:
     world.member.get("/extensions/os-none", status=404)
 
