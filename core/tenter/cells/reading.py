@@ -6,6 +6,7 @@ may see an instance twice (then the cell knows better) but never misses one.
 
 from __future__ import annotations
 
+import functools
 import heapq
 import itertools
 import time
@@ -73,23 +74,19 @@ class _Projection:
     """Some columns of the table ``instances`` as dicts. Equal JSON is read once; rows share it: do not change it."""
 
     def __init__(self, names: Iterable[str]) -> None:
-        self._names = tuple(dict.fromkeys(names))
-        found = [name for name in self._names if name != USER_DATA and isinstance(instances.c[name].type, Json)]
+        self.names = tuple(dict.fromkeys(names))
+        found = [name for name in self.names if name != USER_DATA and isinstance(instances.c[name].type, Json)]
         self._repeated = [name for name in found if name in _REPEATED]
         self._own = [name for name in found if name not in _REPEATED]
         self._known: dict[str, Any] = {}
 
     def select(self) -> sa.Select[Any]:
         """Return the query of the columns, JSON as it is stored."""
-        return sa.select(*(self._column(name) for name in self._names))
-
-    def _column(self, name: str) -> sa.ColumnElement[Any]:
-        column = instances.c["spec" if name == USER_DATA else name]
-        return sa.type_coerce(column, sa.Text()).label(name) if isinstance(column.type, Json) else column
+        return _columns(self.names)
 
     def row(self, values: Sequence[Any]) -> dict[str, Any]:
         """Return a row that the query found as a dict."""
-        row = dict(zip(self._names, values, strict=True))
+        row = dict(zip(self.names, values, strict=True))
         known = self._known
         for name in self._repeated:
             text = row[name]
@@ -104,6 +101,21 @@ class _Projection:
         if USER_DATA in row:
             row[USER_DATA] = _user_data_in(row[USER_DATA])
         return row
+
+
+@functools.lru_cache(maxsize=256)
+def _columns(names: tuple[str, ...]) -> sa.Select[Any]:
+    return sa.select(*map(_column, names))
+
+
+@functools.lru_cache(maxsize=256)
+def _one_instance(names: tuple[str, ...]) -> sa.Select[Any]:
+    return _columns(names).where(instances.c.uuid == sa.bindparam("key"))
+
+
+def _column(name: str) -> sa.ColumnElement[Any]:
+    column = instances.c["spec" if name == USER_DATA else name]
+    return sa.type_coerce(column, sa.Text()).label(name) if isinstance(column.type, Json) else column
 
 
 def _user_data_in(spec: str) -> str | None:
@@ -133,9 +145,7 @@ class ServerReader:
             if look:
                 time.sleep(_MOVING_PAUSE)
             with self._api_db.read() as connection:
-                place = connection.execute(
-                    sa.select(*_PLACE_COLUMNS).where(places.c.instance_uuid == uuid)
-                ).one_or_none()
+                place = connection.execute(_PLACE, {"uuid": uuid}).one_or_none()
             if place is None or (project_id is not None and place.project_id != project_id):
                 raise missing
             if place.state in _NO_CELL:
@@ -149,9 +159,8 @@ class ServerReader:
 
     def _get_in_cell(self, cell_uuid: str, uuid: str, columns: Sequence[str]) -> dict[str, Any] | None:
         projection = _Projection(("uuid", "project_id", *columns))
-        query = projection.select().where(instances.c.uuid == uuid)
         with self._cells.get(cell_uuid).db.read() as connection:
-            row = connection.execute(query).one_or_none()
+            row = connection.execute(_one_instance(projection.names), {"key": uuid}).one_or_none()
         return None if row is None else projection.row(row)
 
     def list(self, query: ServerQuery) -> Sequence[dict[str, Any]]:
@@ -253,6 +262,7 @@ _PLACE_COLUMNS = (
     places.c.created_at,
     places.c.record,
 )
+_PLACE = sa.select(*_PLACE_COLUMNS).where(places.c.instance_uuid == sa.bindparam("uuid"))
 _OPERATION_COLUMNS = (
     "uuid",
     "seq",
