@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import sys
 from importlib import metadata
 
 from oslo_config import generator
-
-from tenter.conf import new_conf
 
 
 def namespaces() -> list[str]:
@@ -18,8 +15,5 @@ def namespaces() -> list[str]:
 
 def sample() -> int:
     """Print every option of the core and of the installed plugins, as a commented tenter.conf."""
-    conf = new_conf()
-    generator.register_cli_opts(conf)
-    conf.set_override("namespace", namespaces())
-    generator.generate(conf, sys.stdout)
+    generator.main([word for name in namespaces() for word in ("--namespace", name)])
     return 0

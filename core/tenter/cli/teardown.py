@@ -78,7 +78,7 @@ def _tear_down(conf: cfg.ConfigOpts, state_dir: Path, doomed: set[str] | None) -
                 _attempt(left, partial(_remove_guests, conf.host, virt, network, doomed, left))
     for driver in (*virts, *networks):
         if isinstance(driver, SupportsTeardown):
-            _attempt(left, lambda power=driver: left.extend(power.teardown()))
+            _attempt(left, partial(_leave, driver, left))
         driver.close()
     return left
 
@@ -107,6 +107,10 @@ def _remove_guests(host: str, virt: VirtDriver, network: NetworkDriver, doomed: 
         for vif in network.vifs(uuid):
             _attempt(left, partial(network.unplug, uuid, vif))
         _attempt(left, partial(network.deallocate, uuid))
+
+
+def _leave(driver: SupportsTeardown, left: list[str]) -> None:
+    left.extend(driver.teardown())
 
 
 def _attempt(left: list[str], work: Callable[[], object]) -> None:
