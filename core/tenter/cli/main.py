@@ -48,8 +48,8 @@ def _parser() -> argparse.ArgumentParser:
     teardown = commands.add_parser(
         "teardown", parents=[common], help="take off this host what a cloud made there",
         description="End the daemons and remove the bridges, namespaces and files that the drivers of a state "
-        "directory made on this host. Refuses while the cloud runs or has servers. The state directory stays, and the next "
-        "'tenter up' makes the rest anew.",
+        "directory made on this host. Refuses while the cloud runs or has servers. The state directory stays, and the "
+        "next 'tenter up' makes the rest anew.",
     )  # fmt: skip
     teardown.add_argument("--purge", action="store_true", help="remove all servers before, the state directory after")
     commands.add_parser("version", help="print versions of Tenter and of what it runs on")

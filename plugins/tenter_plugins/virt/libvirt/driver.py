@@ -235,6 +235,9 @@ class LibvirtDriver(VirtDriver, SupportsConsoleOutput, SupportsTeardown):
         """Remove all of a guest: first what runs, then its files."""
         self._domains.remove(directory)
         directory.remove()
+        daemon = self._connection.daemon if self._connection else None
+        if daemon is not None:
+            daemon.qemu_log(domain_name(directory.uuid)).unlink(missing_ok=True)
 
     def _clean_up(self, directory: GuestDir) -> None:
         """Remove what a failed spawn made; what cannot be removed now stays marked as unfinished."""
