@@ -19,7 +19,6 @@ from tenter.contracts.image import ImageDriver
 from tenter.contracts.network import NetworkDriver
 from tenter.contracts.virt import VirtDriver
 from tenter.operations.fabric import Fabric, open_fabric
-from tenter.store import flavors
 
 LOG = logging.getLogger(__name__)
 P = TypeVar("P", bound=Plugin)
@@ -67,7 +66,6 @@ def start(conf: cfg.ConfigOpts) -> Embedded:
     network = load("network", NetworkDriver)  # type: ignore[type-abstract]
     virt = load("virt", VirtDriver)  # type: ignore[type-abstract]
     fabric = open_fabric(conf, InProcessBus())
-    flavors.seed_flavors(fabric.api_db)
     conductor = ConductorService(fabric)
     compute = ComputeService(fabric, fabric.cells.all()[0], virt, network, image)
     compute.start()

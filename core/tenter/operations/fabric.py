@@ -10,7 +10,7 @@ from oslo_config import cfg
 from tenter.bus import Bus
 from tenter.cells import Cell, Cells
 from tenter.operations.requests import Requests
-from tenter.store import migrate
+from tenter.store import flavors, migrate
 from tenter.store.engine import Database, sqlite_url
 
 
@@ -43,6 +43,8 @@ def open_fabric(conf: cfg.ConfigOpts, bus: Bus) -> Fabric:
     cell_db = Database(conf.database.cell_connection or sqlite_url(state_dir / "cell1.sqlite"), pool)
     migrate.upgrade(api_db, "api")
     migrate.upgrade(cell_db, "cell")
+    if migrate.cell_named(api_db, "cell1") is None:  # the first start, which the cell's row ends
+        flavors.seed_flavors(api_db)
     cell_uuid = migrate.ensure_cell(api_db, "cell1")
     cells = Cells(api_db, [Cell(cell_uuid, "cell1", cell_db)])
     return Fabric(conf, state_dir, api_db, cells, bus, Requests(conf, api_db, cells, bus))

@@ -51,6 +51,12 @@ def upgrade(db: Database, which: str) -> None:
         ) from exc
 
 
+def cell_named(db: Database, name: str) -> str | None:
+    """Return the UUID of the cell ``name``, None if there is none."""
+    with db.read() as connection:
+        return connection.execute(sa.select(cells.c.uuid).where(cells.c.name == name)).scalar()
+
+
 def ensure_cell(db: Database, name: str) -> str:
     """Return the UUID of the cell ``name``, adding it if it is new."""
     with db.write() as connection:
