@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import CancelledError, Executor, Future
 from concurrent.futures import TimeoutError as FutureTimeout
@@ -23,7 +24,7 @@ class AsyncNetworkInfo(NetworkInfo):
 
     def __init__(self, executor: Executor, allocate: Callable[[], tuple[VIF, ...]], deadline: float) -> None:
         super().__init__()
-        self._deadline = deadline
+        self._deadline, self._until = deadline, time.monotonic() + deadline
         self._lock = threading.Lock()
         self._told: errors.TenterError | None = None
         self._future: Future[tuple[VIF, ...]] = executor.submit(allocate)
@@ -34,7 +35,7 @@ class AsyncNetworkInfo(NetworkInfo):
             if self._told is not None:
                 raise errors.NetworkFailed(self._told.message)
             try:
-                return self._future.result(self._deadline)
+                return self._future.result(max(0.0, self._until - time.monotonic()))
             except errors.TenterError as exc:
                 self._told = exc
                 raise
@@ -46,7 +47,14 @@ class AsyncNetworkInfo(NetworkInfo):
                 self._told = errors.NetworkFailed(f"The network could not be allocated ({type(exc).__name__}).")
                 raise self._told from exc
 
-    def settle(self) -> None:
-        """Cancel the allocation or wait for its end, whatever it is, so that what it made can be given back."""
-        if not self._future.cancel():
-            self._future.exception()
+    def settle(self, late: Callable[[], None]) -> None:
+        """Cancel the allocation or wait for its end, at most until the deadline, so that what it made can be given back.
+
+        If it goes on even then, ``late`` is called in its thread when it ends.
+        """
+        if self._future.cancel():
+            return
+        try:
+            self._future.exception(max(0.0, self._until - time.monotonic()))
+        except FutureTimeout:
+            self._future.add_done_callback(lambda future: late())

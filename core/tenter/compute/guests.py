@@ -69,9 +69,16 @@ class Guests:
     """The host side of operations (:class:`tenter.operations.model.HostSide`)."""
 
     def __init__(
-        self, conf: cfg.ConfigOpts, host: str, virt: VirtDriver, network: NetworkDriver, image: ImageDriver
+        self,
+        conf: cfg.ConfigOpts,
+        host: str,
+        virt: VirtDriver,
+        network: NetworkDriver,
+        image: ImageDriver,
+        wanted: Callable[[str], bool] = lambda uuid: True,
     ) -> None:
         self.host = host
+        self._wanted = wanted
         self._conf, self._virt, self._network, self._image = conf, virt, network, image
         self._allocations = ThreadPoolExecutor(conf.compute.workers, thread_name_prefix="network")
 
@@ -87,7 +94,11 @@ class Guests:
         cancelled: Callable[[], bool],
         keep_network: bool = False,
     ) -> tuple[Mapping[str, Any], list[dict[str, Any]]]:
-        """Make the guest while its network is being allocated. Nothing is left if it raises."""
+        """Make the guest while its network is being allocated.
+
+        Nothing is left if it raises; what an allocation makes that goes on even then is given back when it ends,
+        unless ``wanted`` says that the instance is being built again.
+        """
         network_info = AsyncNetworkInfo(
             self._allocations, lambda: self._allocate(instance, spec), self._conf.compute.network_timeout
         )
@@ -97,17 +108,14 @@ class Guests:
             handle = self._virt.spawn(self._request(instance, spec, network_info, secrets, cancelled))
             return handle, [vif_to_json(vif) for vif in network_info]
         except Exception:
-            network_info.settle()
+            network_info.settle(lambda: None if keep_network else self._late(instance))
             self._clean_up(instance, keep_network)
             raise
 
     def destroy(self, instance: objects.Instance, keep_network: bool = False) -> None:
         """Remove the guest, its disks and (unless ``keep_network``) its ports."""
         self._virt.destroy(DestroyRequest(self._ref(instance)))
-        for vif in self._network.vifs(instance.uuid):
-            self._network.unplug(instance.uuid, vif)
-        if not keep_network:
-            self._network.deallocate(instance.uuid)
+        self._unplug(instance, keep_network)
 
     def power_on(self, instance: objects.Instance) -> None:
         """Boot the guest."""
@@ -142,6 +150,18 @@ class Guests:
         for vif in vifs:
             self._network.plug(instance.uuid, vif)
         return vifs
+
+    def _unplug(self, instance: objects.Instance, keep_network: bool) -> None:
+        for vif in self._network.vifs(instance.uuid):
+            self._network.unplug(instance.uuid, vif)
+        if not keep_network:
+            self._network.deallocate(instance.uuid)
+
+    def _late(self, instance: objects.Instance) -> None:
+        """Give back what an allocation made that outlived its build, unless the instance is being built again."""
+        if not self._wanted(instance.uuid):
+            LOG.warning("The network of %s was allocated too late; it is given back", instance.uuid)
+            self._unplug(instance, False)
 
     def _clean_up(self, instance: objects.Instance, keep_network: bool) -> None:
         try:

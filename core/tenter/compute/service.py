@@ -19,7 +19,7 @@ from tenter.operations.fabric import Fabric
 from tenter.operations.kinds import all_kinds
 from tenter.operations.model import COMPUTE
 from tenter.operations.runner import Runner, Source
-from tenter.store import cell_schema, hosts
+from tenter.store import cell_schema, hosts, instances
 
 LOG = logging.getLogger(__name__)
 BINARY = "tenter-compute"
@@ -52,7 +52,7 @@ class ComputeService:
         self._conf = fabric.conf
         self.host: str = self._conf.host
         self.uuid = identity.service_uuid(fabric.state_dir, BINARY)
-        self._guests = Guests(self._conf, self.host, virt, network, image)
+        self._guests = Guests(self._conf, self.host, virt, network, image, self._wanted)
         self._runner = Runner(
             COMPUTE, self.host, [Source(cell.db, cell_schema.operations, cell.uuid)], all_kinds(), fabric.bus,
             fabric.cells, self._conf, self._conf.compute.workers, host_side=self._guests,
@@ -96,6 +96,9 @@ class ComputeService:
             self._cell.db, self.uuid, self.host, conf.availability_zone, self._virt.describe(),
             self._virt.inventory(), ratios,
         )  # fmt: skip
+
+    def _wanted(self, uuid: str) -> bool:
+        return instances.is_wanted(self._cell.db, uuid)
 
     def _sync(self) -> None:
         power_sync.sync(self._cell.db, self.host, self._virt)

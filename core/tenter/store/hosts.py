@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,9 +12,10 @@ from tenter import errors
 from tenter.contracts.scheduling import HostView, Resource
 from tenter.contracts.virt import DriverInfo, NodeInventory
 from tenter.store import claims
-from tenter.store.cell_schema import compute_nodes, inventories, services
+from tenter.store.cell_schema import compute_nodes, instances, inventories, operations, services
 from tenter.store.engine import Database, now
 
+LOG = logging.getLogger(__name__)
 SERVICE_VERSION = 1
 
 _VIEWS = (
@@ -46,7 +48,7 @@ def report_service(db: Database, uuid: str, host: str, binary: str) -> None:
     """
     at = now()
     with db.write() as connection:
-        seen = sa.update(services).where(services.c.uuid == uuid).values(last_seen=at, host=host)
+        seen = sa.update(services).where(services.c.uuid == uuid, services.c.host == host).values(last_seen=at)
         if connection.execute(seen).rowcount:
             return
         other = connection.execute(
@@ -57,11 +59,23 @@ def report_service(db: Database, uuid: str, host: str, binary: str) -> None:
                 f"Host {host!r} is already served by {binary} {other}; give this one another [DEFAULT] host, "
                 "or put its identity file back into the state directory."
             )
+        earlier = connection.execute(sa.select(services.c.host).where(services.c.uuid == uuid)).scalar()
+        if earlier is not None:
+            _rename(connection, uuid, earlier, host)
+            return
         connection.execute(
             sa.insert(services).values(
                 uuid=uuid, host=host, binary=binary, version=SERVICE_VERSION, last_seen=at, created_at=at
             )
         )
+
+
+def _rename(connection: sa.Connection, uuid: str, earlier: str, host: str) -> None:
+    """Give a service and all that is on its host another host name: the key is the same, so it is the same host."""
+    LOG.info("Host %s is called %s from now on", earlier, host)
+    connection.execute(sa.update(services).where(services.c.uuid == uuid).values(host=host, last_seen=now()))
+    for table in (compute_nodes, instances, operations):
+        connection.execute(sa.update(table).where(table.c.host == earlier).values(host=host))
 
 
 def report_nodes(

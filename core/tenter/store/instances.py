@@ -60,6 +60,14 @@ def swap_place(connection: sa.Connection, uuid: str, cell_uuid: str) -> bool:
     return connection.execute(_SWAP, {"p_uuid": uuid, "p_cell": cell_uuid}).rowcount == 1
 
 
+def is_wanted(db: Database, uuid: str) -> bool:
+    """Return whether an instance of the cell has a host, or is to have one, and is not being deleted."""
+    query = sa.select(instances.c.task_state).where(instances.c.uuid == uuid, instances.c.host.is_not(None))
+    with db.read() as connection:
+        row = connection.execute(query).first()
+    return row is not None and row.task_state != DELETING
+
+
 def unscheduled_record(connection: sa.Connection, uuid: str) -> dict[str, Any] | None:
     """Return what is known of an instance whose place is unscheduled, None if it is not; nobody changes it until the
     transaction ends."""

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
+from tenter.operations.requests import RebuildServer
 from tests.conftest import MakeCloud
 from tests.helpers.cloud import CALLER, Cloud
 from tests.helpers.moments import Crash, Moments
-from tenter.operations.requests import RebuildServer
 
 Act = Callable[[Cloud, str], None]
 
