@@ -115,20 +115,15 @@ class ServerCreator:
         flavor = self._flavor(server["flavorRef"], caller)
         image = usable_image(self._services, _image_id(server), caller.project_id, flavor)
         zone, host = self._destination(server, caller)
-        hostname = server.get("hostname")
-        if hostname is not None and high > 1:
-            raise errors.Invalid("Unable to allocate a single hostname to multiple instances")
+        name = _name(server, high)
         password = server.get("adminPass") or generate_password()
-        name = server["name"].strip()
-        if high > 1 and len(name) + 1 + len(str(high)) > _NAME_LENGTH:
-            raise errors.Invalid("The name is too long to be numbered for several instances.")
         key_name = server.get("key_name")
         request = CreateServers(
             name=name,
             flavor=flavor,
             image=image,
             description=server.get("description") if req.context.version.minor >= 19 else name,
-            hostname=hostname,
+            hostname=server.get("hostname"),
             key_name=key_name,
             public_key=None if key_name is None else key_of(self._services, caller.user_id, key_name),
             user_data=server.get("user_data"),
@@ -172,6 +167,8 @@ class ServerCreator:
         # A reference may be a URL whose last part is the id.
         flavorid = _last_part(str(reference))
         try:
+            if "\0" in flavorid:
+                raise errors.NotFound("No id holds a NUL character.")
             return flavors.get_flavor(
                 self._database, flavorid, None if caller.is_admin else caller.project_id
             )
@@ -229,6 +226,16 @@ class ServerCreator:
             if name not in names:
                 raise errors.Invalid(f"Security group {name} not found for project {project_id}.")
         return tuple(dict.fromkeys(names[name] for name in asked))
+
+
+def _name(server: Mapping[str, Any], count: int) -> str:
+    """Return the name of the servers. Raises Invalid if it, or the host name, does not do for that many."""
+    name = str(server["name"]).strip()
+    if count > 1 and server.get("hostname") is not None:
+        raise errors.Invalid("Unable to allocate a single hostname to multiple instances")
+    if count > 1 and len(name) + 1 + len(str(count)) > _NAME_LENGTH:
+        raise errors.Invalid("The name is too long to be numbered for several instances.")
+    return name
 
 
 def _last_part(reference: str) -> str:

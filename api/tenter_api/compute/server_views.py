@@ -232,7 +232,7 @@ class ServerView(BasicView):
     def _where(server: Server, row: Row) -> None:
         server["OS-EXT-SRV-ATTR:host"] = row["host"]
         server["OS-EXT-SRV-ATTR:hypervisor_hostname"] = row["node"]
-        server["OS-EXT-SRV-ATTR:instance_name"] = "instance-" + row["uuid"]
+        server["OS-EXT-SRV-ATTR:instance_name"] = "tenter-" + row["uuid"]
 
     @staticmethod
     def _hardware(server: Server, row: Row) -> None:
