@@ -19,6 +19,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from lxml import etree
+
 from tenter import errors
 from tenter_plugins.virt.libvirt import processes
 
@@ -40,8 +42,8 @@ _QEMU_USER = "libvirt-qemu"
 _SYSTEM_SCRIPT = """\
 set -e
 cd "$1"
-for pair in %s; do
-  mount --bind "$1/${pair%%:*}" "${pair#*:}"
+for pair in $3; do
+  mount --bind "$1/${pair%:*}" "${pair#*:}"
 done
 [ ! -f "$1/passwd" ] || mount --bind "$1/passwd" /etc/passwd
 [ ! -f "$1/group" ] || mount --bind "$1/group" /etc/group
@@ -52,10 +54,9 @@ if [ "$2" != kvm ] && [ -e /dev/kvm ]; then
   mount -o remount,bind,ro /dev/kvm
 fi
 cd /
-shift
-shift
+shift 3
 exec "$@"
-""" % " ".join(f"{ours}:{theirs}" for ours, theirs in _SYSTEM_DIRS.items())
+"""
 _DAEMON_CONF = """\
 listen_tls = 0
 auth_unix_ro = "none"
@@ -203,6 +204,7 @@ class PrivateDaemon:
             )
         argv = [executable, "-d", "-f", str(self.config_file), "-p", str(self.pid_file)]
         self._write_config()
+        self._forget_half_started()
         environment = dict(os.environ)
         if self.privileged:
             argv = self._in_namespaces(argv)
@@ -226,7 +228,9 @@ class PrivateDaemon:
             Path(target).mkdir(parents=True, exist_ok=True)
         if self.netns:
             argv = ["nsenter", f"--net=/run/netns/{self.netns}", "--", *argv]
-        script = ["sh", "-c", _SYSTEM_SCRIPT, "sh", str(self.directory), "kvm" if self.kvm else "no-kvm", *argv]
+        pairs = " ".join(f"{ours}:{theirs}" for ours, theirs in _SYSTEM_DIRS.items())
+        first = [str(self.directory), "kvm" if self.kvm else "no-kvm", pairs]
+        script = ["sh", "-c", _SYSTEM_SCRIPT, "sh", *first, *argv]
         return ["unshare", "--mount", "--propagation", "slave", "--", *script]
 
     def _session_environment(self) -> dict[str, str]:
@@ -254,6 +258,22 @@ class PrivateDaemon:
         if self.privileged:
             self._write_users("passwd", f"{_QEMU_USER}:x:64055:64055::/nonexistent:/usr/sbin/nologin\n")
             self._write_users("group", f"{_QEMU_USER}:x:64055:\n")
+
+    def _forget_half_started(self) -> None:
+        """Remove the status of guests whose start was cut short by the end of the daemon.
+
+        libvirt (seen with 9.0) takes the interrupted start over and never ends it, so that every call for that guest
+        times out. Such a guest never ran; if it has a QEMU process, that is ended when the guest is started or removed.
+        """
+        states = self.directory / ("run/qemu" if self.privileged else "run/libvirt/qemu/run")
+        for path in states.glob("*.xml"):
+            try:
+                half = etree.parse(path).getroot().get("reason") == "starting up"
+            except etree.XMLSyntaxError:
+                half = True
+            if half:
+                LOG.warning("libvirtd ended while it started %s", path.stem)
+                path.unlink(missing_ok=True)
 
     def _write_users(self, name: str, line: str) -> None:
         users, ours = Path("/etc", name).read_text(encoding="utf-8"), self.directory / name

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import signal
 import time
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -64,9 +65,10 @@ class Domains:
             if domain is not None and domain.isActive():
                 if list(domain.state(0)) != [lib.VIR_DOMAIN_PAUSED, lib.VIR_DOMAIN_PAUSED_STARTING_UP]:
                     return
-                # The daemon died while it started this guest, which will never come further.
-                _destroy(domain)
-            self._end_orphans(directory)
+                # The daemon died while it started this guest, which will never come further. The new daemon may wait
+                # for its monitor, and answers for this domain only when the process is gone.
+                self._destroy(domain, directory)
+            self._end_processes(directory)
             conn.defineXML(xml).create()
 
         self._call(directory.uuid, work)
@@ -92,10 +94,10 @@ class Domains:
         def work(conn: Any) -> None:
             domain = _lookup(conn, directory.uuid)
             if domain is not None:
-                _destroy(domain)
+                self._destroy(domain, directory)
 
         self._call(directory.uuid, work)
-        self._end_orphans(directory)
+        self._end_processes(directory)
 
     def remove(self, directory: GuestDir) -> None:
         """On return there is no domain and no process of the guest. Raises GuestFailed, HypervisorUnavailable."""
@@ -111,7 +113,7 @@ class Domains:
             domain = _lookup(conn, directory.uuid)
             if domain is None:
                 return
-            _destroy(domain)
+            self._destroy(domain, directory)
             try:
                 domain.undefineFlags(flags)
             except lib.libvirtError as exc:
@@ -119,7 +121,7 @@ class Domains:
                     raise
 
         self._call(directory.uuid, work)
-        self._end_orphans(directory)
+        self._end_processes(directory)
 
     def _press_power_button(self, uuid: str) -> None:
         lib = libvirt()
@@ -135,11 +137,24 @@ class Domains:
             # It may have stopped by itself just now; the next look at it tells.
             LOG.debug("The power button of guest %s could not be pressed: %s", uuid, exc)
 
-    def _end_orphans(self, directory: GuestDir) -> None:
-        """End QEMU processes that no daemon knows: one may die between starting QEMU and noting that it did."""
+    def _destroy(self, domain: Any, directory: GuestDir) -> None:
+        """Destroy a domain; if libvirt cannot because QEMU does not answer it, end QEMU first."""
+        lib = libvirt()
+        try:
+            if list(domain.state(0)) == [lib.VIR_DOMAIN_PAUSED, lib.VIR_DOMAIN_PAUSED_STARTING_UP]:
+                self._end_processes(directory)
+            _destroy(domain)
+        except lib.libvirtError as exc:
+            if exc.get_error_code() != lib.VIR_ERR_OPERATION_TIMEOUT:
+                raise
+            self._end_processes(directory)
+            _destroy(domain)
+
+    def _end_processes(self, directory: GuestDir) -> None:
+        """End QEMU processes that libvirt has lost: a daemon may die between starting QEMU and noting that it did."""
         for pid in processes.guest_pids(domain_name(directory.uuid), directory.path):
-            LOG.warning("Ending QEMU process %d of guest %s, which libvirt does not know", pid, directory.uuid)
-            if not processes.end(pid, _ORPHAN_TIMEOUT):
+            LOG.warning("Ending QEMU process %d of guest %s, which libvirt has lost", pid, directory.uuid)
+            if not processes.end(pid, _ORPHAN_TIMEOUT, signal.SIGKILL):
                 raise errors.GuestFailed(f"QEMU process {pid} of guest {directory.uuid} does not end.")
 
     def _is_marked(self, domain: Any) -> bool:

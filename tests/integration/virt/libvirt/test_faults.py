@@ -18,7 +18,7 @@ from tenter import errors
 from tenter.contracts.network import NetworkInfo
 from tenter.contracts.virt import GuestRef, Hardware, PowerState
 
-from .conftest import Host, kill, running_host, user_vif, wait_until
+from .conftest import Host, kill, running_host, user_vif
 
 
 class Blocking(NetworkInfo):

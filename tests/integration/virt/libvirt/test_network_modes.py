@@ -43,8 +43,10 @@ def netns() -> Iterator[str]:
 
 
 def bridge_vif() -> VIF:
-    return VIF("11111111-2222", "n", "net", "fa:16:3e:00:00:09", "bridge",
-               (FixedIP("10.9.0.77", Subnet("s", "10.9.0.0/24", "10.9.0.1")),), "taptest-9", 1442, {"bridge": "br-t"})  # fmt: skip
+    fixed = FixedIP("10.9.0.77", Subnet("s", "10.9.0.0/24", "10.9.0.1"))
+    return VIF(
+        "11111111-2222", "n", "net", "fa:16:3e:00:00:09", "bridge", (fixed,), "taptest-9", 1442, {"bridge": "br-t"}
+    )
 
 
 def test_bridge_in_a_namespace(tmp_path: Path, guest_image: Path, netns: str) -> None:

@@ -51,9 +51,11 @@ def test_meta_data() -> None:
 def test_network_data() -> None:
     data = config_drive.network_data(VIFS)
     assert data["links"] == [
-        {"id": "tap1", "vif_id": "port-1", "type": "bridge", "mtu": 1442, "ethernet_mac_address": "fa:16:3e:00:00:01"},
-        {"id": "tapport-2", "vif_id": "port-2", "type": "phy", "mtu": 1500, "ethernet_mac_address": "fa:16:3e:00:00:02"},
-    ]
+        {"id": "tap1", "vif_id": "port-1", "type": "bridge", "mtu": 1442,
+         "ethernet_mac_address": "fa:16:3e:00:00:01"},
+        {"id": "tapport-2", "vif_id": "port-2", "type": "phy", "mtu": 1500,
+         "ethernet_mac_address": "fa:16:3e:00:00:02"},
+    ]  # fmt: skip
     assert data["networks"] == [
         {"id": "network0", "link": "tap1", "network_id": "net-1", "type": "ipv4_dhcp"},
         {
