@@ -58,14 +58,21 @@ def _files(state_dir: Path, uuid: str) -> Iterator[str]:
 
 
 def _processes(word: str) -> list[str]:
+    """Return the processes that have the word in their command line, or in the name of a file that they have open."""
     found = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit() and int(entry.name) not in (os.getpid(), os.getppid()):
             with contextlib.suppress(OSError):
                 command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
-                if word in command:
+                if word in command or any(word in name for name in _open_files(entry)):
                     found.append(f"process {entry.name}: {command[:120]}")
     return found
+
+
+def _open_files(process: Path) -> Iterator[str]:
+    for descriptor in (process / "fd").iterdir():
+        with contextlib.suppress(OSError):
+            yield str(descriptor.readlink())
 
 
 def _taps(state_dir: Path) -> Iterator[str]:
