@@ -70,11 +70,18 @@ class Server(BaseApplication):
             self._cloud.stop()
 
 
+def _tells_more(record: logging.LogRecord) -> bool:
+    """Return whether a line of gunicorn's says more than the worker has said, when it could not start."""
+    said = record.getMessage()
+    return not said.endswith((f"exited with code {APP_LOAD_ERROR}.", "Shutting down: Master", "App failed to load."))
+
+
 def serve(conf: cfg.ConfigOpts, listener: socket.socket, boot: Callable[[], Any]) -> None:
     """Serve until SIGINT or SIGTERM. ``boot`` is called in the worker and returns fabric and drivers.
 
     Exits with 1 if the worker cannot start.
     """
+    logging.getLogger("gunicorn.error").addFilter(_tells_more)
     try:
         Server(conf, listener, boot).run()
     except SystemExit as exc:

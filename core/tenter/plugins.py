@@ -15,6 +15,7 @@ from stevedore import exception as stevedore_exception
 from stevedore import named as stevedore_named
 
 from tenter import errors
+from tenter.conf import check_values
 from tenter.contracts.base import Plugin, PluginSetup
 
 LOG = logging.getLogger(__name__)
@@ -111,8 +112,7 @@ def load(kind: str, name: str, base: type[P], conf: cfg.ConfigOpts, state_dir: P
     Raises PluginBroken.
     """
     cls = load_class(kind, name, base)
-    if cls.section and cls.options:
-        conf.register_opts(list(cls.options), group=cls.section)
+    _configure(cls, conf)
     own = state_dir / kind / name
     own.mkdir(parents=True, exist_ok=True)
     try:
@@ -124,6 +124,15 @@ def load(kind: str, name: str, base: type[P], conf: cfg.ConfigOpts, state_dir: P
         raise errors.PluginBroken(f"The {kind} plugin {name!r} cannot start: {exc}") from exc
 
 
+def _configure(cls: type[Plugin], conf: cfg.ConfigOpts) -> None:
+    if cls.section and cls.options:
+        conf.register_opts(list(cls.options), group=cls.section)
+        try:
+            check_values(conf, cls.section, cls.options)
+        except cfg.Error as exc:
+            raise errors.Invalid(f"The configuration cannot be used: {exc}") from exc
+
+
 def load_all(
     kind: str, wanted: Sequence[str], base: type[P], conf: cfg.ConfigOpts, state_dir: Path
 ) -> list[tuple[str, P]]:
@@ -132,8 +141,7 @@ def load_all(
     for name in wanted:
         try:
             cls = load_class(kind, name, base)
-            if cls.section and cls.options:
-                conf.register_opts(list(cls.options), group=cls.section)
+            _configure(cls, conf)
             found.append((name, cls(PluginSetup(conf=conf, state_dir=state_dir))))
         except Exception as exc:
             LOG.error("The %s %s is left out: %s", kind, name, exc)

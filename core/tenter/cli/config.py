@@ -2,9 +2,22 @@
 
 from __future__ import annotations
 
+import argparse
 from importlib import metadata
 
-from oslo_config import generator
+from oslo_config import cfg, generator
+
+from tenter import errors
+from tenter.conf import new_conf
+
+
+def read(args: argparse.Namespace, **overrides: object) -> cfg.ConfigOpts:
+    """Return the configuration that a command's arguments name. Raises Invalid if it cannot be used."""
+    try:
+        return new_conf(args.config_file, args.state_dir, **overrides)
+    except (cfg.Error, ValueError) as exc:
+        said = " ".join(str(exc).split())
+        raise errors.Invalid(f"The configuration cannot be used: {said}") from exc
 
 
 def namespaces() -> list[str]:

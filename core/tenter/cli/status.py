@@ -14,15 +14,14 @@ from rich.table import Table
 
 from tenter import errors
 from tenter.bus import InProcessBus
-from tenter.cli import state
-from tenter.conf import new_conf
+from tenter.cli import config, state
 from tenter.operations.fabric import Fabric, open_fabric
 from tenter.store import cell_schema, hosts, operations
 
 
 def run(args: argparse.Namespace) -> int:
     """Print whether the API answers, the hosts and what is being done; exit code 1 if the API does not answer."""
-    conf = new_conf(args.config_file, args.state_dir)
+    conf = config.read(args)
     state_dir = Path(conf.state_dir)
     if not (state_dir / "api.sqlite").exists() and not conf.database.api_connection:
         raise errors.NotFound(f"There is no cloud in {state_dir}; 'tenter up --state-dir {state_dir}' makes one.")

@@ -15,8 +15,7 @@ from oslo_config import cfg
 
 from tenter import errors, plugins
 from tenter.bus import InProcessBus
-from tenter.cli import state
-from tenter.conf import new_conf
+from tenter.cli import config, state
 from tenter.contracts.base import Plugin, SupportsTeardown
 from tenter.contracts.network import NetworkDriver
 from tenter.contracts.virt import DestroyRequest, GuestRef, HostSetup, VirtDriver
@@ -32,7 +31,7 @@ def run(args: argparse.Namespace) -> int:
 
     Raises NotFound if there is no cloud, Conflict while it runs or, without ``purge``, while it has servers.
     """
-    conf = new_conf(args.config_file, args.state_dir)
+    conf = config.read(args)
     state_dir = Path(conf.state_dir).absolute()
     conf.set_override("state_dir", str(state_dir))
     if not state_dir.is_dir():

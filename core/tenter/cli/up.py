@@ -17,8 +17,7 @@ from oslo_config import cfg
 from oslo_log import log as oslo_logging
 
 from tenter import errors, plugins
-from tenter.cli import state
-from tenter.conf import new_conf
+from tenter.cli import config, state
 
 NOISY = (
     "alembic", "stevedore", "sqlalchemy", "oslo_db", "oslo_service", "gunicorn.error", "falcon", "urllib3",
@@ -43,12 +42,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _configuration(args: argparse.Namespace) -> cfg.ConfigOpts:
-    try:
-        conf = new_conf(
-            args.config_file, args.state_dir, api__port=args.port, virt_driver=args.driver, debug=args.debug or None
-        )
-    except (cfg.Error, ValueError) as exc:
-        raise errors.Invalid(f"The configuration cannot be used: {exc}") from exc
+    conf = config.read(args, api__port=args.port, virt_driver=args.driver, debug=args.debug or None)
     oslo_logging.set_defaults(
         logging_context_format_string="%(asctime)s.%(msecs)03d %(levelname)s %(name)s [%(request_id)s] %(instance)s%(message)s",
         default_log_levels=[f"{name}=WARNING" for name in NOISY],

@@ -39,8 +39,24 @@ def new_conf(
     for name, value in overrides.items():
         if value is not None:
             section, _, option = name.rpartition("__")
-            conf.set_override(option, value, group=section or None)
+            try:
+                conf.set_override(option, value, group=section or None)
+            except ValueError as exc:
+                raise cfg.Error(f"[{section or 'DEFAULT'}] {option} = {value}: {exc}") from exc
+    for section, options in SECTIONS.items():
+        check_values(conf, section, options)
     return conf
+
+
+def check_values(conf: cfg.ConfigOpts, section: str, options: Sequence[cfg.Opt]) -> None:
+    """Raise cfg.Error with a sentence if a value is not allowed; oslo.config itself looks only when it is used."""
+    group = conf if section == "DEFAULT" else conf[section]
+    for option in options:
+        try:
+            group[option.dest]
+        except (cfg.ConfigFileValueError, ValueError) as exc:
+            reason = str(exc).rpartition(" is not valid: ")[2]
+            raise cfg.Error(f"[{section}] {option.name}: {reason}") from exc
 
 
 def list_opts() -> list[tuple[str, list[cfg.Opt]]]:
