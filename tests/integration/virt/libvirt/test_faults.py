@@ -18,7 +18,7 @@ from tenter import errors
 from tenter.contracts.network import NetworkInfo
 from tenter.contracts.virt import GuestRef, Hardware, PowerState
 
-from .conftest import Host, kill, running_host, user_vif
+from .conftest import Host, kill, running_host, user_vif, wait_until
 
 
 class Blocking(NetworkInfo):
@@ -126,7 +126,9 @@ def test_daemon_killed_while_guests_run(host: Host) -> None:
     assert host.qemu_pid(request.uuid) == pid
     kill(host.daemon.pid())
     kill(pid)
-    assert host.driver.guests()[0].power in (PowerState.SHUTDOWN, PowerState.CRASHED)
+    # A new daemon believes its notes until it has looked at each guest.
+    off = (PowerState.SHUTDOWN, PowerState.CRASHED)
+    wait_until(lambda: host.driver.guests()[0].power in off, 20, "the guest's end seen")
 
 
 SERVICE = """
