@@ -157,7 +157,11 @@ class PrivateDaemon:
                 self._kill(pid)
                 pid = None
             if pid is None:
-                self._start()
+                try:
+                    self._start()
+                except errors.HypervisorUnavailable:
+                    self._remove_alias()
+                    raise
             elif not self._wait_for_socket():
                 raise errors.HypervisorUnavailable(f"The libvirtd with pid {pid} runs but has no socket {self.socket}.")
 
@@ -170,8 +174,11 @@ class PrivateDaemon:
             if pid is not None:
                 self._kill(pid)
             self.pid_file.unlink(missing_ok=True)
-            if self.base != self.directory:
-                self.base.unlink(missing_ok=True)
+            self._remove_alias()
+
+    def _remove_alias(self) -> None:
+        if self.base != self.directory:
+            self.base.unlink(missing_ok=True)
 
     @contextlib.contextmanager
     def _lock(self) -> Iterator[None]:
