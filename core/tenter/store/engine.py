@@ -95,7 +95,7 @@ def _sqlite_engine(url: sa.URL, pool_size: int) -> sa.Engine:
 def _translated() -> Iterator[None]:
     try:
         yield
-    except db_exception.DBConnectionError as exc:
+    except (db_exception.DBConnectionError, db_exception.DBNonExistentDatabase) as exc:
         raise errors.Unavailable("The database cannot be reached.") from exc
     except db_exception.DBError as exc:
         if "disk is full" in str(exc):

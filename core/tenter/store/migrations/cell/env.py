@@ -3,7 +3,8 @@
 from alembic import context
 
 engine = context.config.attributes["engine"]
-with engine.connect() as connection:
+# As a writer: on SQLite only that begins a transaction, and a schema must be there as a whole or not at all.
+with engine.connect().execution_options(tenter_write=True) as connection:
     context.configure(connection=connection, transactional_ddl=True)
     with context.begin_transaction():
         context.run_migrations()
