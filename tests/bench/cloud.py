@@ -68,17 +68,18 @@ class Cloud:
 
     def start(self) -> float:
         """Start it and return the seconds from exec to the first 200 on ``/``."""
-        log = open(self.state_dir.parent / f"{self.state_dir.name}.log", "ab")
+        log = self.state_dir.parent / f"{self.state_dir.name}.log"
         command = [sys.executable, "-m", "tenter.cli.main", "up", "--state-dir", str(self.state_dir),
                    "--driver", self.driver, "--port", str(self.port), "--config-file", str(self._config)]  # fmt: skip
         began = time.perf_counter()
-        self.process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+        with log.open("ab") as output:
+            self.process = subprocess.Popen(command, stdout=output, stderr=output, start_new_session=True)
         while True:
             with contextlib.suppress(OSError, http.client.HTTPException):
                 if Client(self.port).request("GET", "/")[0] == 200:
                     break
             if self.process.poll() is not None or time.perf_counter() - began > 120:
-                raise RuntimeError(f"tenter up did not start; see {log.name}")
+                raise RuntimeError(f"tenter up did not start; see {log}")
             time.sleep(0.005)
         return time.perf_counter() - began
 

@@ -21,7 +21,8 @@ import libvirt
 from cloud import Cloud, median, report, running, server_body
 
 TARGET_MS = 400.0
-DEFAULT_IMAGE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "tenter" / "guest" / "tenter-tiny.qcow2"
+CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
+DEFAULT_IMAGE = CACHE / "tenter" / "guest" / "tenter-tiny.qcow2"
 
 
 def until(cloud: Cloud, server: str, status: str | None) -> None:

@@ -46,7 +46,8 @@ def main() -> None:
         ("tenter up, very first start", f"{first_start:.2f} s"),
     ]
     report("startup", rows, f"{ratio:.2f} times bare imports (at most {TARGET})",
-           {"bare_s": bare, "up_s": up, "first_s": first_start, "ratio": ratio, "target": TARGET}, args.json)  # fmt: skip
+           {"bare_s": bare, "up_s": up, "first_s": first_start, "ratio": ratio, "target": TARGET},
+           args.json)  # fmt: skip
 
 
 if __name__ == "__main__":
