@@ -54,7 +54,8 @@ def burst(cloud: Cloud, image: str, prefix: str) -> dict[str, Any]:
     gone = delete_all(cloud, prefix)
     return {
         "per_second": SERVERS / active, "accepted_s": accepted, "active_s": active,
-        "deletes_per_second": SERVERS / gone, "post_p50_ms": percentile(latencies, 0.5) * 1e3, "cpu_ms": cpu / SERVERS * 1e3,
+        "deletes_per_second": SERVERS / gone, "post_p50_ms": percentile(latencies, 0.5) * 1e3,
+        "cpu_ms": cpu / SERVERS * 1e3,
     }  # fmt: skip
 
 
