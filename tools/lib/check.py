@@ -45,7 +45,7 @@ def _there(cloud: Cloud) -> str:
         image = hello.build_image(cloud.driver)
     with step(f"tenter up --driver {cloud.driver} answers"):
         cloud.start()
-    with step("image uploaded"):
+    with step("image in the cloud"):
         name = hello.upload_image(cloud, image)
     with step(f"server {hello.SERVER} active"):
         hello.create(cloud, name)
@@ -70,7 +70,7 @@ def _back(cloud: Cloud, uuid: str) -> None:
     with step("tenter teardown"):
         done = cloud.tenter("teardown")
         if done.returncode:
-            raise Failed(done.stderr.strip() or done.stdout.strip())
+            raise Failed(f"{done.stdout}{done.stderr}".strip())
     with step("no process, bridge, namespace or file is left of the cloud"):
         _must_be_empty(leftovers.of_cloud(cloud.state_dir))
 

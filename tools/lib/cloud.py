@@ -129,5 +129,5 @@ class Cloud:
         if (self.state_dir / "api.sqlite").exists():
             done = self.tenter("teardown", "--purge")
             if done.returncode:
-                raise Failed(done.stderr.strip() or done.stdout.strip())
+                raise Failed(f"{done.stdout}{done.stderr}".strip())
         shutil.rmtree(self.state_dir, ignore_errors=True)

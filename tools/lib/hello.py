@@ -21,7 +21,7 @@ BOOT_SECONDS = 420.0
 def cache() -> Path:
     """Return where the guest image is kept."""
     base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    return Path(os.environ.get("TENTER_CACHE") or f"{base}/tenter")
+    return Path(os.environ.get("TENTER_CACHE") or f"{base}/tenter/guest")
 
 
 def build_image(driver: str) -> Path:

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from pathlib import Path
 
 import hello
 from check import check
 from cloud import BIN, Cloud
-from rich.panel import Panel
 from steps import Failed, console, step
 
 from tenter.conf.fabric import default_state_dir
 
 DRIVERS = ("libvirt", "fake")
 PORT = 8774
+UNPRINTABLE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|[\x00-\x08\x0b-\x1f\x7f]")
 
 
 def _arguments() -> argparse.Namespace:
@@ -42,7 +43,7 @@ def bring_up(cloud: Cloud) -> None:
         image = hello.build_image(cloud.driver)
     with step(f"tenter up --driver {cloud.driver}"):
         cloud.start()
-    with step("image uploaded"):
+    with step("image in the cloud"):
         name = hello.upload_image(cloud, image)
     with step(f"server {hello.SERVER} ({hello.FLAVOR}) active"):
         made = hello.boot(cloud, name)
@@ -50,11 +51,18 @@ def bring_up(cloud: Cloud) -> None:
     if made or status == "ACTIVE":
         with step("its guest booted"):
             text = hello.await_console(cloud)
-        lines = [line for line in text.splitlines() if line.strip()]
-        console.print(Panel("\n".join(lines[-8:]), title=f"openstack console log show {hello.SERVER}"), markup=False)
+        _show_console(text)
     else:
         console.print(f"The server {hello.SERVER} is {status}; openstack server start {hello.SERVER} starts it.")
     _screen(cloud)
+
+
+def _show_console(text: str) -> None:
+    """Show the end of a console log, without what would move the cursor."""
+    lines = [UNPRINTABLE.sub("", line).rstrip() for line in text.splitlines()]
+    console.print(f"\n$ openstack console log show {hello.SERVER}", markup=False)
+    for line in [line for line in lines if line][-8:]:
+        console.print(f"  | {line}", markup=False)
 
 
 def _screen(cloud: Cloud) -> None:

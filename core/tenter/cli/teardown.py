@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import logging
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -67,19 +67,22 @@ def _servers(conf: cfg.ConfigOpts) -> set[str]:
 
 
 def _tear_down(conf: cfg.ConfigOpts, state_dir: Path, doomed: set[str] | None) -> list[str]:
-    """Tear down every driver that was used here. ``doomed``: servers to remove first, None for none at all."""
-    left: list[str] = []
-    virts = list(_drivers("virt", VirtDriver, conf, state_dir, left))  # type: ignore[type-abstract]
-    networks = list(_drivers("network", NetworkDriver, conf, state_dir, left))  # type: ignore[type-abstract]
-    if doomed is not None:
-        for network in networks:
-            for virt in virts:
-                _attempt(left, partial(_remove_guests, conf.host, virt, network, doomed, left))
+    """Tear down every driver that was used here, and return what is left. ``doomed``: servers to remove first; None:
+    no guest is touched."""
+    broken: list[str] = []
+    virts = list(_drivers("virt", VirtDriver, conf, state_dir, broken))  # type: ignore[type-abstract]
+    networks = list(_drivers("network", NetworkDriver, conf, state_dir, broken))  # type: ignore[type-abstract]
+    failed: list[str] = []
+    if doomed:
+        failed = _remove_all(conf.host, virts, networks, doomed)
+    left = _leave(virts, networks)
+    if left and doomed is not None and not doomed:
+        # Guests that no database knows.
+        failed = _remove_all(conf.host, virts, networks, doomed)
+        left = _leave(virts, networks)
     for driver in (*virts, *networks):
-        if isinstance(driver, SupportsTeardown):
-            _attempt(left, partial(_leave, driver, left))
         driver.close()
-    return left
+    return [*broken, *failed, *left]
 
 
 def _drivers(kind: str, base: type[P], conf: cfg.ConfigOpts, state_dir: Path, left: list[str]) -> Iterator[P]:
@@ -95,27 +98,47 @@ def _drivers(kind: str, base: type[P], conf: cfg.ConfigOpts, state_dir: Path, le
             left.append(f"whatever the {kind} driver {name} made: {exc}")
 
 
-def _remove_guests(host: str, virt: VirtDriver, network: NetworkDriver, doomed: set[str], left: list[str]) -> None:
-    """Destroy every guest on this host and give back what the network allocated; what fails is left to say."""
+def _remove_all(
+    host: str, virts: Sequence[VirtDriver], networks: Sequence[NetworkDriver], doomed: set[str]
+) -> list[str]:
+    failed: list[str] = []
+    for network in networks:
+        for virt in virts:
+            _attempt(failed, partial(_remove_guests, host, virt, network, doomed, failed))
+    return failed
+
+
+def _remove_guests(
+    host: str, virt: VirtDriver, network: NetworkDriver, doomed: set[str], failed: list[str]
+) -> None:
+    """Destroy every guest on this host and give back what the network allocated; what fails is noted."""
     wired = network.init_host(host)
     virt.init_host(HostSetup(host, wired.namespace, wired.mode))
     found = {guest.uuid for guest in virt.guests()}
     for uuid in found:
-        _attempt(left, partial(virt.destroy, DestroyRequest(GuestRef(uuid))))
+        _attempt(failed, partial(virt.destroy, DestroyRequest(GuestRef(uuid))))
     for uuid in found | doomed:
         for vif in network.vifs(uuid):
-            _attempt(left, partial(network.unplug, uuid, vif))
-        _attempt(left, partial(network.deallocate, uuid))
+            _attempt(failed, partial(network.unplug, uuid, vif))
+        _attempt(failed, partial(network.deallocate, uuid))
 
 
-def _leave(driver: SupportsTeardown, left: list[str]) -> None:
-    left.extend(driver.teardown())
+def _leave(virts: Sequence[VirtDriver], networks: Sequence[NetworkDriver]) -> list[str]:
+    """Let the drivers take off the host what they made, virt first: it may run in the network's namespace."""
+    left: list[str] = []
+    for driver in (*virts, *networks):
+        if isinstance(driver, SupportsTeardown):
+            try:
+                left += driver.teardown()
+            except errors.TenterError as exc:
+                left.append(str(exc))
+    return left
 
 
-def _attempt(left: list[str], work: Callable[[], object]) -> None:
-    """Call ``work``; what it raises is left to say."""
+def _attempt(failed: list[str], work: Callable[[], object]) -> None:
+    """Call ``work``; what it raises is noted."""
     try:
         work()
     except errors.TenterError as exc:
         LOG.debug("Tearing down failed", exc_info=True)
-        left.append(str(exc))
+        failed.append(str(exc))
