@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import random
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -113,7 +114,9 @@ class Scheduler:
         for name, weigher in self._weighers:
             try:
                 raw = {view.provider_uuid: float(weigher.weigh(view, request)) for view in views}
-                multiplier = weigher.multiplier()
+                multiplier = float(weigher.multiplier())
+                if not all(math.isfinite(number) for number in (*raw.values(), multiplier)):
+                    raise ValueError("a weight is not finite")
             except Exception:
                 LOG.exception("Weigher %s failed; it is left out of this decision", name)
                 continue

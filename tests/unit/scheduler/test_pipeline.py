@@ -1,0 +1,176 @@
+"""The pipeline, the shipped filters and weighers, and that the scheduler explains itself."""
+
+from __future__ import annotations
+
+import logging
+import uuid as uuidlib
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from tenter.conf import new_conf
+from tenter.contracts.base import PluginSetup
+from tenter.contracts.scheduling import ACCEPT, HostFilter, HostView, HostWeigher, PlacementRequest, Resource, Verdict
+from tenter.scheduler import Scheduler, pipeline
+from tenter_plugins.filters.availability_zone import AvailabilityZoneFilter
+from tenter_plugins.filters.compute import ComputeFilter
+from tenter_plugins.filters.resources import ResourceFilter
+from tenter_plugins.weighers.resources import CPUWeigher, DiskWeigher, RAMWeigher
+
+CLASSES: dict[str, Any] = {
+    "compute": ComputeFilter, "zone": AvailabilityZoneFilter, "resources": ResourceFilter,
+    "cpu": CPUWeigher, "ram": RAMWeigher, "disk": DiskWeigher,
+}  # fmt: skip
+
+
+def view(host: str = "h1", vcpu: int = 8, ram: int = 1000, disk: int = 100, used: int = 0, **values: Any) -> HostView:
+    base: dict[str, Any] = {
+        "provider_uuid": str(uuidlib.uuid5(uuidlib.NAMESPACE_DNS, host)), "host": host, "node": host, "zone": "nova",
+        "enabled": True, "up": True,
+        "resources": {
+            "VCPU": Resource(vcpu, 0), "MEMORY_MB": Resource(ram, used), "DISK_GB": Resource(disk, 0, 10, 1.5),
+        },
+    }  # fmt: skip
+    return HostView(**{**base, **values})
+
+
+def ask(**values: Any) -> PlacementRequest:
+    base: dict[str, Any] = {
+        "instance_uuid": "i", "project_id": "p", "resources": {"VCPU": 1, "MEMORY_MB": 100, "DISK_GB": 1},
+    }  # fmt: skip
+    return PlacementRequest(**{**base, **values})
+
+
+class World:
+    """A scheduler on hosts that a test names."""
+
+    def __init__(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        (tmp_path / "empty.conf").touch()
+        self.conf = new_conf([str(tmp_path / "empty.conf")], tmp_path)
+        self.setup = PluginSetup(self.conf, tmp_path)
+        for name in ("cpu", "ram", "disk"):
+            self.conf.register_opts(list(CLASSES[name].options), group="weighers")
+        self.views: dict[str, list[HostView]] = {}
+        monkeypatch.setattr(pipeline.hosts, "host_views", lambda db, down_after: self.views[db])
+
+    def plugin(self, name: str) -> Any:
+        return CLASSES[name](self.setup)
+
+    def scheduler(self, *names: str, filters: list[Any] | None = None, weighers: list[Any] | None = None) -> Scheduler:
+        chosen = [(name, self.plugin(name)) for name in names]
+        cells: Any = SimpleNamespace(all=lambda: [SimpleNamespace(uuid=db, name=db, db=db) for db in self.views])
+        return Scheduler(
+            self.conf, cells,
+            [(n, p) for n, p in chosen if isinstance(p, HostFilter)] + [(type(f).__name__, f) for f in filters or []],
+            [(n, p) for n, p in chosen if isinstance(p, HostWeigher)] + [(type(w).__name__, w) for w in weighers or []],
+        )  # fmt: skip
+
+
+@pytest.fixture
+def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
+    return World(tmp_path, monkeypatch)
+
+
+@pytest.mark.parametrize(
+    ("name", "host", "request_", "code", "figures"),
+    [
+        ("compute", {}, {}, None, {}),
+        ("compute", {"up": False}, {}, "host.down", {}),
+        ("compute", {"enabled": False, "disabled_reason": "repair"}, {}, "host.disabled", {"reason": "repair"}),
+        ("zone", {}, {"zone": "nova"}, None, {}),
+        ("zone", {}, {"zone": "other"}, "zone.other", {"asked": "other", "host": "nova"}),
+        ("resources", {"used": 900}, {}, None, {}),
+        ("resources", {"used": 901}, {}, "ram.short", {"asked": 100, "free": 99}),
+        ("resources", {"used": 5000}, {}, "ram.short", {"asked": 100, "free": 0}),
+        ("resources", {}, {"resources": {"DISK_GB": 135}}, None, {}),
+        ("resources", {}, {"resources": {"DISK_GB": 136}}, "disk.short", {"asked": 136, "free": 135}),
+        ("resources", {}, {"resources": {"VGPU": 1}}, "vgpu.short", {"asked": 1, "free": 0}),
+    ],
+)
+def test_filters(world: World, name: str, host: Any, request_: Any, code: str | None, figures: Any) -> None:
+    verdict = world.plugin(name).accepts(view(**host), ask(**request_))
+    assert (verdict.ok, verdict.code) == (code is None, code or "")
+    assert dict(verdict.figures) == figures
+
+
+def test_the_freest_host_comes_first(world: World) -> None:
+    world.views = {"c1": [view("h1", ram=1000), view("h2", ram=3000)], "c2": [view("h3", ram=2000)]}
+    decision = world.scheduler("compute", "resources", "ram").select(ask())
+    assert [(c.view.host, c.weight, c.cell.uuid) for c in decision.candidates] == [
+        ("h2", 1.0, "c1"), ("h3", 0.5, "c2"), ("h1", 0.0, "c1"),
+    ]  # fmt: skip
+    world.conf.set_override("ram_weight_multiplier", -1.0, group="weighers")
+    decision = world.scheduler("ram").select(ask())
+    assert [c.view.host for c in decision.candidates] == ["h1", "h3", "h2"]
+    assert [c.view.host for c in world.scheduler("ram").select(ask(), "c2").candidates] == ["h3"]
+
+
+def test_equal_hosts_share_the_work(world: World) -> None:
+    world.views = {"c1": [view(f"h{n}") for n in range(4)]}
+    first = {world.scheduler("cpu", "ram", "disk").select(ask()).candidates[0].view.host for _ in range(200)}
+    assert first == {"h0", "h1", "h2", "h3"}
+
+
+def test_excluded_and_forced_hosts(world: World) -> None:
+    world.views = {"c1": [view("h1"), view("h2")]}
+    scheduler = world.scheduler("compute")
+    assert [c.view.host for c in scheduler.select(ask(excluded_hosts=frozenset({"h1"}))).candidates] == ["h2"]
+    assert [c.view.host for c in scheduler.select(ask(forced_host="h1")).candidates] == ["h1"]
+    assert scheduler.select(ask(forced_host="h1", excluded_hosts=frozenset({"h1"}))).candidates == []
+
+
+def test_why_and_explain(world: World) -> None:
+    world.views = {"c1": [view("h1", used=950), view("h2", used=990), view("h3", up=False)]}
+    decision = world.scheduler("compute", "resources").select(ask())
+    assert decision.candidates == []
+    assert decision.why() == (
+        "Refused 2 of 3 by resources: ram.short (asked 100, free 50); 1 of 3 by compute: host.down."
+    )
+    refused: Any = decision.explain()["refused"]
+    assert refused["h2"] == {"filter": "resources", "code": "ram.short", "figures": {"asked": 100, "free": 10}}
+    assert "h1" not in decision.why()
+    assert str(pipeline.no_valid_host(decision)).startswith("No valid host was found. Refused")
+    world.views = {"c1": []}
+    assert "No host has reported yet." in str(pipeline.no_valid_host(world.scheduler().select(ask())))
+
+
+class Moody(HostFilter):
+    """Raises on one host."""
+
+    def accepts(self, host: HostView, request: PlacementRequest) -> Verdict:
+        if host.host == "h1":
+            raise ZeroDivisionError("moody")
+        return ACCEPT
+
+
+class Grumpy(HostWeigher):
+    """Raises, or gives what is no number."""
+
+    answer: Any = None
+
+    def weigh(self, host: HostView, request: PlacementRequest) -> float:
+        if self.answer is None:
+            raise ZeroDivisionError("grumpy")
+        return self.answer if host.host == "h1" else 1.0
+
+    def multiplier(self) -> float:
+        return 1.0
+
+
+def test_a_filter_that_raises_costs_only_its_host(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    world.views = {"c1": [view("h1"), view("h2")]}
+    with caplog.at_level(logging.ERROR):
+        decision = world.scheduler("compute", filters=[Moody(world.setup)]).select(ask())
+    assert [c.view.host for c in decision.candidates] == ["h2"]
+    assert decision.refused["h1"][1].code == "filter.failed" and "Moody" in caplog.text
+
+
+@pytest.mark.parametrize("answer", [None, "much", float("nan"), float("inf")])
+def test_a_weigher_that_fails_is_left_out(world: World, answer: Any) -> None:
+    world.views = {"c1": [view("h1", ram=1000), view("h2", ram=3000)]}
+    grumpy = Grumpy(world.setup)
+    grumpy.answer = answer
+    decision = world.scheduler("ram", weighers=[grumpy]).select(ask())
+    assert [(c.view.host, c.weight) for c in decision.candidates] == [("h2", 1.0), ("h1", 0.0)]
