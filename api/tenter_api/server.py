@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import socket
+import struct
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -76,12 +77,31 @@ def _tells_more(record: logging.LogRecord) -> bool:
     return not said.endswith((f"exited with code {APP_LOAD_ERROR}.", "Shutting down: Master", "App failed to load."))
 
 
+def _is_news(record: logging.LogRecord) -> bool:
+    """Return whether a line of gunicorn's says more than that a client has stalled for too long."""
+    stalled = record.exc_info is not None and isinstance(record.exc_info[1], BlockingIOError)
+    return not (stalled and record.getMessage() == "Socket error processing request.")
+
+
+def drop_stalled(listener: socket.socket, seconds: int) -> None:
+    """Make reads and writes on connections that ``listener`` accepts fail (EAGAIN) after that many idle seconds.
+
+    Without it a few clients that send half a request would hold all threads for ever. The kernel hands these options
+    down to what is accepted (socket(7)), and gunicorn, which sets Python's own timeouts, leaves them alone.
+    """
+    timeval = struct.pack("@ll", seconds, 0)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, timeval)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, timeval)
+
+
 def serve(conf: cfg.ConfigOpts, listener: socket.socket, boot: Callable[[], Any]) -> None:
     """Serve until SIGINT or SIGTERM. ``boot`` is called in the worker and returns fabric and drivers.
 
     Exits with 1 if the worker cannot start.
     """
-    logging.getLogger("gunicorn.error").addFilter(_tells_more)
+    for more in (_tells_more, _is_news):
+        logging.getLogger("gunicorn.error").addFilter(more)
+    drop_stalled(listener, conf.api.client_timeout)
     try:
         Server(conf, listener, boot).run()
     except SystemExit as exc:

@@ -277,7 +277,10 @@ def read_json(req: falcon.Request) -> Any:
         )
     limit = getattr(req.context, "max_body_bytes", 1 << 20)
     chunked = req.content_length is None and req.get_header("Transfer-Encoding")
-    data = (req.stream if chunked else req.bounded_stream).read(limit + 1)
+    try:
+        data = (req.stream if chunked else req.bounded_stream).read(limit + 1)
+    except Exception as exc:  # whatever the server's parser says of a broken body: each has its own errors
+        raise errors.Invalid("The request's body broke off, or its framing is broken.") from exc
     if len(data) > limit:
         raise errors.TooLarge(f"The request's body is larger than {limit} bytes.")
     if not data:

@@ -6,6 +6,8 @@ OPTS = [
     cfg.StrOpt("listen", default="127.0.0.1", help="Address to listen on."),
     cfg.PortOpt("port", default=8774, help="Port to listen on."),
     cfg.IntOpt("threads", default=12, min=1, help="Threads that answer requests, in each worker process."),
+    cfg.IntOpt("client_timeout", default=60, min=1,
+               help="Seconds after which a client that stalls within a request or an answer is dropped."),
     cfg.StrOpt("public_url", help="Base URL that clients see, if it differs from the one they ask (proxy)."),
     cfg.IntOpt("max_limit", default=1000, min=1, help="Most items in one page of a list."),
     cfg.IntOpt("max_body_bytes", default=1 << 20, min=1024,
