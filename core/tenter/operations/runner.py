@@ -179,8 +179,9 @@ class Runner:
             return
         except Exception as exc:
             error = exc
-            self._log_failure(operation, exc)
-            outcome = kind.on_error(context, step, exc)
+        if error is not None:
+            self._log_failure(operation, error)
+            outcome = kind.on_error(context, step, error)
         event = {
             "event": kind.steps[step].event,
             "step": step,
@@ -268,5 +269,5 @@ class Runner:
     def _log_failure(self, operation: Operation, error: Exception) -> None:
         known = isinstance(error, errors.TenterError)
         LOG.warning(
-            "%s failed at step %s: %s", operation.kind, operation.step, error, exc_info=not known,
+            "%s failed at step %s: %s", operation.kind, operation.step, error, exc_info=None if known else error,
         )  # fmt: skip
