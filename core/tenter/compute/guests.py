@@ -35,6 +35,7 @@ from tenter.contracts.virt import (
     SpawnRequest,
     VirtDriver,
 )
+from tenter.operations.model import LeftBehind
 
 LOG = logging.getLogger(__name__)
 
@@ -96,8 +97,8 @@ class Guests:
     ) -> tuple[Mapping[str, Any], list[dict[str, Any]]]:
         """Make the guest while its network is being allocated.
 
-        Nothing is left if it raises; what an allocation makes that goes on even then is given back when it ends,
-        unless ``wanted`` says that the instance is being built again.
+        Nothing is left if it raises (LeftBehind if something could not be removed); what an allocation makes that goes
+        on even then is given back when it ends, unless ``wanted`` says that the instance is being built again.
         """
         network_info = AsyncNetworkInfo(
             self._allocations, lambda: self._allocate(instance, spec), self._conf.compute.network_timeout
@@ -107,9 +108,12 @@ class Guests:
                 network_info.wait()
             handle = self._virt.spawn(self._request(instance, spec, network_info, secrets, cancelled))
             return handle, [vif_to_json(vif) for vif in network_info]
-        except Exception:
+        except Exception as exc:
             network_info.settle(lambda: None if keep_network else self._late(instance))
-            self._clean_up(instance, keep_network)
+            if not self._clean_up(instance, keep_network):
+                if not isinstance(exc, errors.TenterError):
+                    LOG.exception("The build of %s failed", instance.uuid)
+                raise LeftBehind(exc) from exc
             raise
 
     def destroy(self, instance: objects.Instance, keep_network: bool = False) -> None:
@@ -163,11 +167,14 @@ class Guests:
             LOG.warning("The network of %s was allocated too late; it is given back", instance.uuid)
             self._unplug(instance, False)
 
-    def _clean_up(self, instance: objects.Instance, keep_network: bool) -> None:
+    def _clean_up(self, instance: objects.Instance, keep_network: bool) -> bool:
+        """Return whether nothing is left."""
         try:
             self.destroy(instance, keep_network)
         except Exception as exc:
             LOG.warning("Not all that a failed build of %s made could be removed: %s", instance.uuid, exc)
+            return False
+        return True
 
     def _network_info(self, instance: objects.Instance) -> NetworkInfo:
         vifs = self._network.vifs(instance.uuid)

@@ -18,7 +18,7 @@ from tenter import errors, objects
 from tenter.contracts.scheduling import PlacementRequest
 from tenter.contracts.virt import PowerState
 from tenter.operations import faults
-from tenter.operations.model import COMPUTE, CONDUCTOR, Apply, OperationKind, Outcome, Step, StepContext
+from tenter.operations.model import COMPUTE, CONDUCTOR, Apply, LeftBehind, OperationKind, Outcome, Step, StepContext
 from tenter.scheduler import Candidate, Scheduler
 from tenter.scheduler.pipeline import no_valid_host
 from tenter.store import cell_schema, claims, instances, operations
@@ -248,15 +248,20 @@ class Build(OperationKind):
         if step == "confirm" and not _in_cell(context):
             return self._unconfirmed(context, error)
         operation, host = context.operation, context.operation.host
-        if step == "spawn" and host and not isinstance(error, faults.WILL_NOT_MEND):
+        left, cause = (True, error.cause) if isinstance(error, LeftBehind) else (False, error)
+        if step == "spawn" and host and not isinstance(cause, faults.WILL_NOT_MEND):
             hosts = {**operation.data.get("hosts", {}), host: faults.sentence(error)}
-            return Outcome(next="reschedule", data={"hosts": hosts})
+            return Outcome(next="reschedule", data={"hosts": hosts, "left": left})
 
         def apply(connection: sa.Connection) -> None:
-            claims.give_back(connection, operation.instance_uuid)
+            changes: dict[str, Any] = {}
+            # What is left on a host stays there, and stays claimed, until a delete has removed it from there.
+            if not (left or operation.data.get("left")):
+                claims.give_back(connection, operation.instance_uuid)
+                changes = {"host": None, "node": None, "node_uuid": None, "network_info": []}
             instances.finish_task(
                 connection, operation.instance_uuid, operation.uuid, vm_state="error",
-                fault=faults.fault(faults.sentence(error)), host=None, node=None, node_uuid=None, network_info=[],
+                fault=faults.fault(faults.sentence(error)), **changes,
             )  # fmt: skip
 
         return Outcome(state="failed", error=faults.as_error(error, host or "conductor"), apply=apply)

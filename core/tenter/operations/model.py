@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Protocol
 
 import sqlalchemy as sa
 
-from tenter import objects
+from tenter import errors, objects
 from tenter.bus import Bus
 from tenter.cells import Cells
 from tenter.contracts.virt import PowerState
@@ -47,6 +47,17 @@ class Outcome:
     """The row itself was removed by ``apply`` (the operation goes on in a cell)."""
 
 
+class LeftBehind(errors.TenterError):
+    """A spawn failed as ``cause`` says, and so did the removal of what it had made: the host must be asked again."""
+
+    def __init__(self, cause: Exception) -> None:
+        known = isinstance(cause, errors.TenterError)
+        super().__init__(str(cause) if known else f"Unexpected {type(cause).__name__}; the log has the details.")
+        self.cause = cause
+        if isinstance(cause, errors.TenterError):
+            self.code = cause.code
+
+
 class HostSide(Protocol):
     """What steps of role ``compute`` need of the host they run on; the compute service provides it."""
 
@@ -62,7 +73,7 @@ class HostSide(Protocol):
     ) -> tuple[Mapping[str, Any], list[dict[str, Any]]]:
         """Make the guest; return the driver's handle and its VIFs as JSON.
 
-        Nothing is left if it raises, but the ports if ``keep_network``.
+        Nothing is left if it raises, but the ports if ``keep_network``; if that could not be done it raises LeftBehind.
         """
 
     def destroy(self, instance: objects.Instance, keep_network: bool = False) -> None:

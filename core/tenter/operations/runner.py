@@ -18,7 +18,7 @@ from oslo_context.context import RequestContext
 from tenter import errors
 from tenter.bus import Bus
 from tenter.cells import Cells
-from tenter.operations.model import COMPUTE, HostSide, Kinds, Outcome, StepContext
+from tenter.operations.model import COMPUTE, HostSide, Kinds, LeftBehind, Outcome, StepContext
 from tenter.scheduler import Scheduler
 from tenter.store import operations
 from tenter.store.engine import Database, now
@@ -211,6 +211,7 @@ class Runner:
             kind.abandon(context, operation.step)
         except Exception as exc:
             LOG.warning("What step %s of %s left may not all be removed: %s", operation.step, operation.uuid, exc)
+            raise LeftBehind(errors.Unavailable(why)) from exc
         raise errors.Unavailable(why)
 
     def _context(self, source: Source, operation: Operation) -> StepContext:
