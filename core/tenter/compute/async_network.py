@@ -48,7 +48,7 @@ class AsyncNetworkInfo(NetworkInfo):
                 raise self._told from exc
 
     def settle(self, late: Callable[[], None]) -> None:
-        """Cancel the allocation or wait for its end, at most until the deadline, so that what it made can be given back.
+        """Cancel the allocation or wait for its end, at most until the deadline, so that it can be given back.
 
         If it goes on even then, ``late`` is called in its thread when it ends.
         """

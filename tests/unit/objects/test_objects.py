@@ -66,8 +66,10 @@ import socket, threading, time, sys
 before = [socket.socket, threading.Thread, time.sleep, threading.Lock]
 import tenter.objects
 import tenter.cli.embedded, tenter.cli.up, tenter_api.server, tenter_api.app
-import tenter_plugins.virt.fake, tenter_plugins.network.local.driver, tenter_plugins.image.local, tenter_plugins.identity.local
-bad = [name for name, module in sys.modules.items() if name.split(".")[0] in ("eventlet", "greenlet", "gevent") and module]
+import tenter_plugins.virt.fake, tenter_plugins.network.local.driver
+import tenter_plugins.image.local, tenter_plugins.identity.local
+never = ("eventlet", "greenlet", "gevent")
+bad = [name for name, module in sys.modules.items() if name.split(".")[0] in never and module]
 assert not bad, bad
 assert before == [socket.socket, threading.Thread, time.sleep, threading.Lock]
 assert socket.socket.__module__ == "socket" and threading.Thread.__module__ == "threading"

@@ -155,6 +155,6 @@ class Leases(RuleBasedStateMachine):
 
 
 Leases.TestCase.settings = settings(
-    max_examples=20, stateful_step_count=20, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=12, stateful_step_count=20, deadline=None, suppress_health_check=list(HealthCheck)
 )
 TestLeases = pytest.mark.timeout(120)(Leases.TestCase)

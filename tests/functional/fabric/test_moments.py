@@ -9,11 +9,13 @@ from typing import Any
 import pytest
 
 from tenter.operations.requests import RebuildServer
+from tenter.store import api_schema, cell_schema
 from tests.conftest import MakeCloud
 from tests.helpers.cloud import CALLER, Cloud
 from tests.helpers.moments import Crash, Moments
 
 Act = Callable[[Cloud, str], None]
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 
 
 def _count(cloud: Cloud, prepare: bool, act: Act) -> list[str]:
@@ -124,6 +126,30 @@ def test_deleted_at_a_moment_and_killed_soon_after(make_cloud: MakeCloud, gap: i
         assert cloud.settled(found[0]) is None, (n, moments[n])
         cloud.empty()
 
+
+
+@pytest.mark.xfail(
+    strict=False, reason="a worker that lost its lease but lives may finish its spawn after the delete: no reaper yet"
+)
+def test_a_lease_lost_at_every_moment_of_a_build(make_cloud: MakeCloud) -> None:
+    cloud = make_cloud(operations={"lease": 1})
+    moments = _count(cloud, False, lambda cloud, uuid: None)
+    for n, moment in enumerate(moments):
+        Moments(cloud, {n: lambda: _lose_leases(cloud)})
+        uuid = cloud.create()
+        row = cloud.settled(uuid)
+        assert row is not None and row["vm_state"] == "active", (n, moment)
+        _clean(cloud, uuid)
+        cloud.drop()
+        cloud.start()
+
+
+def _lose_leases(cloud: Cloud) -> None:
+    for db, schema in ((cloud.fabric.api_db, api_schema), (cloud.cell.db, cell_schema)):
+        table = schema.operations
+        with db.write() as connection:
+            connection.execute(table.update().where(table.c.owner.is_not(None)).values(lease_until=0))
+    time.sleep(0.5)  # the dispatchers look five times meanwhile, and take over
 
 
 def _deletes(cloud: Cloud, found: list[str]) -> Callable[[], None]:
