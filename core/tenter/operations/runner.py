@@ -103,7 +103,8 @@ class Runner:
 
     def _offer(self, source: Source, uuid: str) -> None:
         with self._lock:
-            if self._stopping or uuid in self._trying:
+            # What still runs here although its lease ran out is not begun a second time beside itself.
+            if self._stopping or uuid in self._trying or uuid in self._held:
                 return
             self._trying.add(uuid)
         try:
@@ -158,8 +159,10 @@ class Runner:
             self._held[uuid] = source
         try:
             self._run(source, operation)
-        except Exception:
-            LOG.exception("Operation %s of instance %s could not be written", uuid, operation.instance_uuid)
+        except Exception as exc:
+            known = isinstance(exc, errors.TenterError)
+            said = "Operation %s of instance %s could not be written and is tried again: %s"
+            LOG.warning(said, uuid, operation.instance_uuid, exc, exc_info=not known)
         finally:
             with self._lock:
                 self._held.pop(uuid, None)
@@ -175,7 +178,7 @@ class Runner:
             self._check(source, operation, context)
             outcome = kind.steps[step].run(context)
         except errors.StaleAttempt as exc:
-            self._stale(source, operation, exc)
+            self._stale(source, context, exc)
             return
         except Exception as exc:
             error = exc
@@ -194,7 +197,7 @@ class Runner:
         try:
             self._write(source, operation, outcome, event)
         except errors.StaleAttempt as exc:
-            self._stale(source, operation, exc)
+            self._stale(source, context, exc)
 
     def _check(self, source: Source, operation: Operation, context: StepContext) -> None:
         if operation.cancel:
@@ -259,8 +262,10 @@ class Runner:
         for uuid, role, host in waiting:
             self._bus.ring(role, host if role == COMPUTE else None, uuid, source.cell_uuid)
 
-    def _stale(self, source: Source, operation: Operation, error: errors.StaleAttempt) -> None:
+    def _stale(self, source: Source, context: StepContext, error: errors.StaleAttempt) -> None:
+        operation = context.operation
         LOG.info("%s: %s", operation.kind, error)
+        self._kinds[operation.kind].lost(context, operation.step)
         if isinstance(error, operations.Cancelled):
             operations.finish_cancelled(source.db, source.table, operation)
             with source.db.read() as connection:

@@ -17,6 +17,11 @@ from oslo_db.sqlalchemy import engines, exc_filters
 from tenter import errors
 
 LOG = logging.getLogger(__name__)
+_AWAY = (
+    "disk I/O error", "attempt to write a readonly database", "unable to open database file",
+    "disk image is malformed",
+)  # fmt: skip
+"""What SQLite says when the file or its file system is at fault, not the statement."""
 
 
 def now() -> float:
@@ -97,9 +102,13 @@ def _translated() -> Iterator[None]:
         yield
     except (db_exception.DBConnectionError, db_exception.DBNonExistentDatabase) as exc:
         raise errors.Unavailable("The database cannot be reached.") from exc
-    except db_exception.DBError as exc:
+    except (db_exception.DBError, sa.exc.OperationalError) as exc:
+        # What goes wrong in a COMMIT comes as SQLAlchemy's own error: oslo.db's filters see statements only.
         if "disk is full" in str(exc):
             raise errors.ResourceExhausted("The disk that holds the database is full.") from exc
+        reason = next((reason for reason in _AWAY if reason in str(exc)), None)
+        if reason is not None or not isinstance(exc, db_exception.DBError):
+            raise errors.Unavailable(f"The database cannot be used now: {reason or 'a commit failed'}.") from exc
         raise
 
 
