@@ -65,7 +65,8 @@ def test_a_pair_made_here_fits_together(world: World) -> None:
     "key",
     ["", "x", "ssh-rsa", "ssh-rsa AAAA", "ssh-rsa ???? c", "ssh-foo " + KEY.split()[1], KEY + "\nssh-rsa AAAA",
      "ssh-rsa " + KEY.split()[1], "sk-ssh-ed25519@openssh.com " + KEY.split()[1], "-----BEGIN CERTIFICATE-----",
-     "ssh-ed25519 " + KEY.split()[1][:-8], "ssh-rsa \u2603", KEY + "x" * 20000, None, 5]
+     "ssh-ed25519 " + KEY.split()[1][:-8], "ssh-rsa \u2603", KEY + "x" * 20000, None, 5],
+    ids=lambda key: "bad",
 )  # fmt: skip
 def test_bad_keys(world: World, key: Any) -> None:
     add(world, status=400, public_key=key)
