@@ -19,6 +19,7 @@ from oslo_log import log as oslo_logging
 from tenter import errors, plugins
 from tenter.cli import config, state
 
+LINE = "%(asctime)s.%(msecs)03d %(levelname)s %(name)s [%(request_id)s] %(instance)s%(message)s"
 NOISY = (
     "alembic", "stevedore", "sqlalchemy", "oslo_db", "oslo_service", "gunicorn.error", "falcon", "urllib3",
 )  # fmt: skip
@@ -44,7 +45,7 @@ def run(args: argparse.Namespace) -> int:
 def _configuration(args: argparse.Namespace) -> cfg.ConfigOpts:
     conf = config.read(args, api__port=args.port, virt_driver=args.driver, debug=args.debug or None)
     oslo_logging.set_defaults(
-        logging_context_format_string="%(asctime)s.%(msecs)03d %(levelname)s %(name)s [%(request_id)s] %(instance)s%(message)s",
+        logging_context_format_string=LINE,
         default_log_levels=[f"{name}=WARNING" for name in NOISY],
     )
     oslo_logging.setup(conf, "tenter")

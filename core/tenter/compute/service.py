@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import threading
 import time
@@ -91,11 +92,14 @@ class ComputeService:
             "MEMORY_MB": conf.ram_allocation_ratio,
             "DISK_GB": conf.disk_allocation_ratio,
         }
+        kept = {"MEMORY_MB": conf.reserved_host_memory_mb}
+        nodes = [
+            dataclasses.replace(node, reserved={**kept, **node.reserved}) for node in self._virt.inventory()
+        ]
         hosts.report_service(self._cell.db, self.uuid, self.host, BINARY)
         hosts.report_nodes(
-            self._cell.db, self.uuid, self.host, conf.availability_zone, self._virt.describe(),
-            self._virt.inventory(), ratios,
-        )  # fmt: skip
+            self._cell.db, self.uuid, self.host, conf.availability_zone, self._virt.describe(), nodes, ratios
+        )
 
     def _wanted(self, uuid: str) -> bool:
         return instances.is_wanted(self._cell.db, uuid)

@@ -271,6 +271,22 @@ class Build(OperationKind):
         if step == "spawn":
             context.host.destroy(instances.get(context.db, context.operation.instance_uuid))
 
+    def lost(self, context: StepContext, step: str) -> None:
+        """Remove the guest, where the instance was deleted or is built on another host by now.
+
+        While a delete is going on, it is the delete that removes the guest, once this build has ended.
+        """
+        if step != "spawn":
+            return
+        uuid = context.operation.instance_uuid
+        try:
+            instance = instances.get(context.db, uuid)
+        except errors.NotFound:
+            context.host.destroy(objects.Instance(uuid=uuid, handle=None))
+            return
+        if instance.host != context.host.host:
+            context.host.destroy(instance, keep_network=True)
+
     def _unplaced(self, context: StepContext, error: Exception) -> Outcome:
         uuid = context.operation.instance_uuid
         return Outcome(

@@ -139,6 +139,10 @@ class OperationKind(abc.ABC):
         """Remove what runs of the step left whose process died; called before ``on_error`` when it is given up unrun
         (its deadline has passed, or it was begun too often). May raise; the operation ends all the same."""
 
+    def lost(self, context: StepContext, step: str) -> None:  # noqa: B027
+        """Remove what this attempt made on this host, if it no longer counts (cancelled, or taken over elsewhere) and
+        nobody else will. May raise; that is logged."""
+
     @abc.abstractmethod
     def on_error(self, context: StepContext, step: str, error: Exception) -> Outcome:
         """Return what follows a step that raised: another step, or the end with what is written to the instance.

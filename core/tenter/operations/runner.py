@@ -265,7 +265,10 @@ class Runner:
     def _stale(self, source: Source, context: StepContext, error: errors.StaleAttempt) -> None:
         operation = context.operation
         LOG.info("%s: %s", operation.kind, error)
-        self._kinds[operation.kind].lost(context, operation.step)
+        try:
+            self._kinds[operation.kind].lost(context, operation.step)
+        except Exception as exc:
+            LOG.warning("What step %s of %s made may not all be removed: %s", operation.step, operation.uuid, exc)
         if isinstance(error, operations.Cancelled):
             operations.finish_cancelled(source.db, source.table, operation)
             with source.db.read() as connection:

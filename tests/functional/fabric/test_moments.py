@@ -128,9 +128,6 @@ def test_deleted_at_a_moment_and_killed_soon_after(make_cloud: MakeCloud, gap: i
 
 
 
-@pytest.mark.xfail(
-    strict=False, reason="a worker that lost its lease but lives may finish its spawn after the delete: no reaper yet"
-)
 def test_a_lease_lost_at_every_moment_of_a_build(make_cloud: MakeCloud) -> None:
     cloud = make_cloud(operations={"lease": 1})
     moments = _count(cloud, False, lambda cloud, uuid: None)

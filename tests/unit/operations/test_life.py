@@ -111,7 +111,7 @@ def test_a_failing_spawn_says_which_host_and_why(make_cloud: MakeCloud) -> None:
 
 
 def test_no_valid_host_says_with_which_figures(make_cloud: MakeCloud) -> None:
-    cloud = make_cloud(fake={"memory_mib": 600})
+    cloud = make_cloud(fake={"memory_mib": 600}, compute={"reserved_host_memory_mb": 0})
     uuid = cloud.create(flavor="3")
     row = cloud.settled(uuid)
     assert row["vm_state"] == "error"
@@ -122,7 +122,7 @@ def test_no_valid_host_says_with_which_figures(make_cloud: MakeCloud) -> None:
 
 
 def test_capacity_is_never_exceeded_and_comes_back(make_cloud: MakeCloud) -> None:
-    cloud = make_cloud(fake={"memory_mib": 3 * 128})
+    cloud = make_cloud(fake={"memory_mib": 3 * 128}, compute={"reserved_host_memory_mb": 0})
     cloud.image()
     uuids = [cloud.create(nics=0) for _ in range(6)]
     states = [cloud.settled(uuid)["vm_state"] for uuid in uuids]
