@@ -8,7 +8,7 @@ import socket
 import struct
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NoReturn
 
 from gunicorn.app.base import BaseApplication
 from oslo_config import cfg
@@ -63,8 +63,16 @@ class Server(BaseApplication):
             )
         except errors.TenterError as exc:
             LOG.debug("The worker cannot start", exc_info=True)
-            print(f"tenter: {exc}", file=sys.stderr, flush=True)
-            os._exit(APP_LOAD_ERROR)
+            self._give_up(str(exc))
+        except Exception as exc:
+            LOG.exception("The worker cannot start")
+            self._give_up(f"It cannot start, and the log says where: {type(exc).__name__}: {exc}")
+
+    @staticmethod
+    def _give_up(why: str) -> NoReturn:
+        """End the worker so that its master ends too; else it would start one after the other for ever."""
+        print(f"tenter: {why}", file=sys.stderr, flush=True)
+        os._exit(APP_LOAD_ERROR)
 
     def _stop(self) -> None:
         if self._cloud is not None:
@@ -102,7 +110,10 @@ def serve(conf: cfg.ConfigOpts, listener: socket.socket, boot: Callable[[], Any]
     for more in (_tells_more, _is_news):
         logging.getLogger("gunicorn.error").addFilter(more)
     drop_stalled(listener, conf.api.client_timeout)
+    master = os.getpid()
     try:
         Server(conf, listener, boot).run()
     except SystemExit as exc:
+        if os.getpid() != master:  # a worker's exit code tells its master why it ended
+            raise
         sys.exit(1 if exc.code else 0)

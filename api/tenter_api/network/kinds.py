@@ -88,7 +88,7 @@ class _Maker:
         self._network = network
 
     def network(self, scope: NetworkScope, owner: str, body: Body) -> dict[str, Any]:
-        shared = body.get("shared", False)
+        shared, mtu = body.get("shared", False), body.get("mtu")
         if shared and not scope.is_admin:
             raise errors.Forbidden("Only an administrator may make a shared network.")
         request = CreateNetwork(
@@ -97,7 +97,7 @@ class _Maker:
             description=body.get("description", ""),
             shared=shared,
             admin_state_up=body.get("admin_state_up", True),
-            mtu=body.get("mtu"),
+            mtu=int(mtu) if mtu else None,  # the openstack client writes it as a string
         )
         return render.render_network(self._network.create_network(scope, request))
 

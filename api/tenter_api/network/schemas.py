@@ -33,7 +33,7 @@ CREATE_NETWORK = _body(
         **_OWNER,
         "admin_state_up": _BOOL,
         "shared": _BOOL,
-        "mtu": {"type": "integer", "minimum": 576, "maximum": 65535},
+        "mtu": {"type": ["integer", "string"], "pattern": "^[0-9]{1,5}$", "minimum": 576, "maximum": 65535},
         "router:external": _NO,
         "is_default": _NO,
         "port_security_enabled": _NO,

@@ -73,7 +73,7 @@ class FakeDriver(VirtDriver, SupportsConsoleOutput):
             leftover.unlink()
         self._guests = {path.stem: orjson.loads(path.read_bytes()) for path in self._dir.glob("*.json")}
         key = self.setup.state_dir / "node.id"
-        if not key.exists():
+        if not key.exists() or not key.read_text().strip():  # a full disk leaves it empty
             key.write_text(str(uuidlib.uuid4()))
         self._node_uuid = key.read_text().strip()
 

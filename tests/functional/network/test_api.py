@@ -152,6 +152,12 @@ def test_a_network_from_first_to_last(me: Client) -> None:
         me("DELETE", f"/v2.0/{path}", status=404)
 
 
+def test_an_mtu_as_the_openstack_client_writes_it(me: Client) -> None:
+    assert me.network(mtu="1400")["mtu"] == 1400
+    for wrong in ("575", "65536", "99999999999", "0x600", "1400\n", "\u0661\u0664\u0660\u0660", "", True):
+        me("POST", "/v2.0/networks", {"network": {"mtu": wrong}}, 400)
+
+
 def test_changes(me: Client, admin: Client) -> None:
     network = me.network(name="old")
     subnet, path = me.subnet(network["id"], "10.1.0.0/24"), f"/v2.0/networks/{network['id']}"
