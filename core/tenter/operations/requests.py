@@ -228,7 +228,10 @@ class Requests:
         instance = instances.get(cell.db, uuid)
         if instance.host is None or instance.launched_at is None:
             raise errors.Conflict(f"Instance {uuid} is not ready.")
-        return str(self._bus.call(instance.host, "console_output", instance=instance, lines=lines))
+        try:
+            return str(self._bus.call(instance.host, "console_output", instance=instance, lines=lines))
+        except errors.GuestNotFound as exc:  # it is being rebuilt, or somebody removed it behind our back
+            raise errors.Conflict(f"Instance {uuid} has no guest now.") from exc
 
     def _power(
         self,
