@@ -17,11 +17,9 @@ from tenter.contracts.image import ImageDriver
 from tenter.contracts.network import (
     VIF,
     AllocateRequest,
-    FixedIP,
     NetworkDriver,
     NetworkInfo,
     RequestedNetwork,
-    Subnet,
 )
 from tenter.contracts.virt import (
     DestroyRequest,
@@ -43,15 +41,6 @@ LOG = logging.getLogger(__name__)
 def vif_to_json(vif: VIF) -> dict[str, Any]:
     """Return a VIF as it is kept with its instance."""
     return dataclasses.asdict(vif)
-
-
-def vif_from_json(value: Mapping[str, Any]) -> VIF:
-    """Return the VIF that an instance keeps."""
-    ips = tuple(
-        FixedIP(ip["address"], Subnet(**{**ip["subnet"], "dns": tuple(ip["subnet"]["dns"])}), ip["version"])
-        for ip in value["fixed_ips"]
-    )
-    return VIF(**{**value, "fixed_ips": ips})
 
 
 def hardware(flavor: Mapping[str, Any]) -> Hardware:

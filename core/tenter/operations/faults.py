@@ -24,6 +24,7 @@ def sentence(error: Exception) -> str:
 
 
 def as_error(error: Exception, side: str | None) -> dict[str, Any]:
-    """Return what is kept with a failed operation: a stable code, a sentence, and the side it happened on."""
-    code = error.code if isinstance(error, errors.TenterError) else errors.TenterError.code
-    return {"code": code, "message": sentence(error), "side": side}
+    """Return what is kept with a failed operation: a stable code, a sentence, the side it happened on, figures."""
+    if not isinstance(error, errors.TenterError):
+        return {"code": errors.TenterError.code, "message": sentence(error), "side": side, "details": {}}
+    return {"code": error.code, "message": error.message, "side": side, "details": error.details}

@@ -129,4 +129,4 @@ class Scheduler:
 
 def no_valid_host(decision: Decision) -> errors.NoValidHost:
     """Return the error for a decision that found nothing."""
-    return errors.NoValidHost("No valid host was found. " + decision.why())
+    return errors.NoValidHost("No valid host was found. " + decision.why(), **decision.explain())
