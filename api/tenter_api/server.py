@@ -71,8 +71,10 @@ class Server(BaseApplication):
     @staticmethod
     def _give_up(why: str) -> NoReturn:
         """End the worker so that its master ends too; else it would start one after the other for ever."""
-        print(f"tenter: {why}", file=sys.stderr, flush=True)
-        os._exit(APP_LOAD_ERROR)
+        try:
+            print(f"tenter: {why}", file=sys.stderr, flush=True)
+        finally:  # nobody may be listening
+            os._exit(APP_LOAD_ERROR)
 
     def _stop(self) -> None:
         if self._cloud is not None:

@@ -25,3 +25,16 @@ def test_a_damaged_file_ends_the_start(up: Up, path: str, data: bytes, said: str
     assert process.returncode == 1
     lines = [line for line in err.splitlines() if line.startswith("tenter: ")]
     assert len(lines) == 1 and said in lines[0], err
+
+
+def test_it_ends_even_if_nobody_listens_to_what_it_says(up: Up) -> None:
+    assert up.start().stop(signal.SIGTERM) == 0
+    (up.state_dir / "tenter-compute.id").write_bytes(b"")
+    process = command(*up.args)
+    assert process.stdout and process.stderr
+    process.stdout.close()
+    process.stderr.close()
+    try:
+        assert process.wait(30) == 1
+    finally:
+        kill_group(process)
