@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import falcon
 
 from tenter import errors
-from tenter_api.compute import server_schemas
+from tenter_api import validation
+from tenter_api.compute import links, server_schemas
 from tenter_api.compute.resource import operation
 from tenter_api.compute.server_create import MAX_METADATA, security_groups
 from tenter_api.compute.server_views import addresses
@@ -177,6 +178,42 @@ class ServerTags(ServerAccess):
         self.find_unlocked(req, server_id)
         self.requests.update(caller_of(req), server_id, {"tags": []})
         resp.status = falcon.HTTP_204
+
+
+class ServerTag(ServerAccess):
+    """``/servers/{id}/tags/{tag}``, from 2.26."""
+
+    @operation(since=26)
+    def on_get(self, req: falcon.Request, resp: falcon.Response, server_id: str, tag: str) -> None:
+        """Answer 204 if the server has the tag."""
+        self._require(self.find(req, server_id, ("tags",))["tags"], server_id, tag)
+        resp.status = falcon.HTTP_204
+
+    @operation(since=26)
+    def on_put(self, req: falcon.Request, resp: falcon.Response, server_id: str, tag: str) -> None:
+        """Add one tag; answer 201 with its address, 204 if the server has it already."""
+        tags = self.find_unlocked(req, server_id, ("tags",))["tags"]
+        resp.status = falcon.HTTP_204
+        if tag in tags:
+            return
+        wanted = sorted({*tags, tag})
+        validation.check_body(server_schemas.TAGS[1], {"tags": wanted})
+        self.requests.update(caller_of(req), server_id, {"tags": wanted})
+        server = links.self_and_bookmark(req, "servers", server_id)[0]["href"]
+        resp.set_header("Location", f"{server}/tags/{falcon.uri.encode_value(tag)}")
+        resp.status = falcon.HTTP_201
+
+    @operation(since=26)
+    def on_delete(self, req: falcon.Request, resp: falcon.Response, server_id: str, tag: str) -> None:
+        """Remove one tag; answer 204."""
+        tags = self.find_unlocked(req, server_id, ("tags",))["tags"]
+        self._require(tags, server_id, tag)
+        self.requests.update(caller_of(req), server_id, {"tags": [other for other in tags if other != tag]})
+        resp.status = falcon.HTTP_204
+
+    def _require(self, tags: Collection[str], server_id: str, tag: str) -> None:
+        if tag not in tags:
+            raise errors.NotFound(f"Server {server_id} has no tag '{tag[:60]}'")
 
 
 class ServerSecurityGroups(ServerAccess):

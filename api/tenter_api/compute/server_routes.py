@@ -19,6 +19,7 @@ def table(services: Services) -> dict[str, Any]:
         f"{one}/metadata": server_children.ServerMetadata,
         f"{one}/metadata/{{key}}": server_children.ServerMetadataItem,
         f"{one}/tags": server_children.ServerTags,
+        f"{one}/tags/{{tag}}": server_children.ServerTag,
         f"{one}/ips": server_children.ServerAddresses,
         f"{one}/ips/{{network}}": server_children.ServerNetworkAddresses,
         f"{one}/os-interface": server_children.ServerInterfaces,

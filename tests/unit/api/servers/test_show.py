@@ -153,6 +153,22 @@ def test_tags(api: Api) -> None:
     assert api.call("DELETE", f"/servers/{uuid}/tags").status_code == 204
 
 
+def test_one_tag(api: Api) -> None:
+    path = f"/servers/{api.active()}/tags"
+    made = api.call("PUT", f"{path}/a b")
+    assert (made.status_code, made.headers["location"].endswith(f"{path}/a%20b")) == (201, True)
+    assert api.call("PUT", f"{path}/a b").status_code == 204
+    assert api.get(f"{path}/a b").status_code == 204
+    assert api.get(f"{path}/c").status_code == 404
+    for bad in ("a,b", "t" * 61):
+        assert api.call("PUT", f"{path}/{bad}").status_code == 400, bad
+    assert api.call("PUT", f"{path}/d", version="2.25").status_code == 404
+    assert api.get(path).json == {"tags": ["a b"]}
+    assert [api.call("DELETE", f"{path}/a b").status_code for _ in range(2)] == [204, 404]
+    api.call("PUT", path, {"tags": [f"t{number}" for number in range(50)]})
+    assert api.call("PUT", f"{path}/one-more").status_code == 400
+
+
 def test_instance_actions(api: Api) -> None:
     uuid = api.active()
     stopped = api.call("POST", f"/servers/{uuid}/action", {"os-stop": None})
