@@ -110,7 +110,7 @@ class CapabilityMissing(TenterError):
 
 
 class PluginBroken(TenterError):
-    """A plugin cannot be loaded; the message names its distribution and what to do."""
+    """A plugin cannot be loaded; the message names it and what to do."""
 
     code = "tenter.plugin.broken"
 

@@ -98,11 +98,12 @@ def load_class(kind: str, name: str, base: type[P]) -> type[P]:
 
 
 def _raise_load_failure(manager: object, entry_point: object, exc: BaseException) -> None:
-    dist = getattr(getattr(entry_point, "dist", None), "name", "?")
+    dist = getattr(getattr(entry_point, "dist", None), "name", None)  # the index of entry points has none
+    origin = f" of distribution {dist!r}" if dist else ""
     name = getattr(entry_point, "name", "?")
     raise errors.PluginBroken(
-        f"The plugin {name!r} of distribution {dist!r} cannot be imported: {exc}. "
-        f"Install what it needs (pip install 'tenter[{name}]' for a shipped one) or choose another."
+        f"The plugin {name!r}{origin} cannot be imported: {exc}. "
+        f"Install what it needs (pip install '.[{name}]' in Tenter's sources for a shipped one) or choose another."
     ) from exc
 
 

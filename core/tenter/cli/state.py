@@ -38,7 +38,7 @@ def lock(state_dir: Path) -> IO[str]:
         pid = handle.read().strip() or "unknown"
         handle.close()
         raise errors.Conflict(
-            f"Another 'tenter up' (pid {pid}) runs on {state_dir}; stop it, or choose another --state-dir."
+            f"A 'tenter up' (pid {pid}) runs on {state_dir}; stop it, or choose another --state-dir."
         ) from None
     handle.truncate(0)
     handle.write(str(os.getpid()))

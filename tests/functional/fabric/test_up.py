@@ -32,7 +32,7 @@ def test_up_serves_restarts_and_ends(up: Up) -> None:
     up.settled()
     code, out, _ = run("status", "--state-dir", up.state_dir)
     assert code == 0 and "up" in out and "1 active" in out
-    _one_line(run(*up.args), "Another 'tenter up'", str(up.process.pid), "--state-dir")
+    _one_line(run(*up.args), "A 'tenter up'", str(up.process.pid), "--state-dir")
     assert up.stop(signal.SIGINT) == 0
     code, out, _ = run("status", "--state-dir", up.state_dir)
     assert code == 1 and "does not answer" in out
