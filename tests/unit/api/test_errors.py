@@ -15,7 +15,9 @@ INTERNAL = {errors.TenterError, errors.PluginBroken, errors.GuestFailed}
 
 
 def every_error() -> list[type[errors.TenterError]]:
-    return [errors.TenterError, *errors.TenterError.__subclasses__()]
+    # LeftBehind and its like never reach a client.
+    known = [cls for cls in errors.TenterError.__subclasses__() if cls.__module__ == errors.__name__]
+    return [errors.TenterError, *known]
 
 
 @pytest.mark.parametrize("cls", every_error())

@@ -22,8 +22,8 @@ def libvirt() -> Any:
         module = importlib.import_module("libvirt")
     except ImportError as exc:
         raise errors.HypervisorUnavailable(
-            f"The Python binding of libvirt cannot be imported ({exc}). Install it: pip install '.[libvirt]' in a checkout "
-            "(Debian packages libvirt-dev, pkg-config and gcc are needed to build it)."
+            f"The Python binding of libvirt cannot be imported ({exc}). Install it: pip install '.[libvirt]' in a "
+            "checkout (Debian packages libvirt-dev, pkg-config and gcc are needed to build it)."
         ) from exc
     # libvirt prints every error to stderr unless it is told otherwise; we raise them.
     module.registerErrorHandler(lambda context, error: None, None)
