@@ -38,7 +38,7 @@ def test_importing_the_driver_imports_no_libvirt() -> None:
 def test_missing_binding_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     lib.libvirt.cache_clear()
     monkeypatch.setitem(sys.modules, "libvirt", None)
-    with pytest.raises(errors.HypervisorUnavailable, match=r"pip install 'tenter\[libvirt\]'"):
+    with pytest.raises(errors.HypervisorUnavailable, match=r"pip install '\.\[libvirt\]'"):
         driver(tmp_path).init_host(HostSetup("h"))
     lib.libvirt.cache_clear()
 
