@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.helpers.process import free_port
+
 ROOT = Path(__file__).parents[2]
 NEEDS_LIBVIRT = pytest.mark.skipif(
     not (shutil.which("qemu-system-x86_64") and shutil.which("libvirtd", path=f"{os.environ['PATH']}:/usr/sbin")),
@@ -83,11 +85,12 @@ def test_an_interrupted_check_leaves_nothing(tmp_path: Path, number: signal.Sign
 def test_up_again_stop_and_purge(tmp_path: Path) -> None:
     state = tmp_path / "state"
     options = ("--driver", "fake", "--state-dir", str(state))
+    port = free_port()
     try:
-        first = run(*options, "--port", "18771", timeout=200)
+        first = run(*options, "--port", str(port), timeout=200)
         assert first.returncode == 0 and "export OS_CLIENT_CONFIG_FILE" in first.stdout, first.stdout + first.stderr
         second = run(*options, timeout=200)
-        assert second.returncode == 0 and "127.0.0.1:18771" in second.stdout, second.stdout + second.stderr
+        assert second.returncode == 0 and f"127.0.0.1:{port}" in second.stdout, second.stdout + second.stderr
         other = run("--driver", "libvirt", "--state-dir", str(state), timeout=200)
         assert other.returncode == 1 and "was made with --driver fake" in other.stdout
         stopped = run("--stop", "--state-dir", str(state), timeout=100)

@@ -92,6 +92,9 @@ class Cloud:
             if time.monotonic() > deadline:
                 raise Failed(f"tenter up (pid {pid}) does not end; see {self.log}")
             time.sleep(0.05)
+        # The lock is given back a moment before the process is gone.
+        while signalled and _runs(signalled) and time.monotonic() < deadline:
+            time.sleep(0.02)
 
     def last_words(self, lines: int = 1) -> str:
         """Return the end of the log."""
@@ -131,3 +134,11 @@ class Cloud:
             if done.returncode:
                 raise Failed(f"{done.stdout}{done.stderr}".strip())
         shutil.rmtree(self.state_dir, ignore_errors=True)
+
+
+def _runs(pid: int) -> bool:
+    """Return whether a process is there and not just waiting to be reaped."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except OSError:
+        return False
