@@ -9,13 +9,12 @@ from typing import Any
 
 import falcon
 import orjson
-import sqlalchemy as sa
 from falcon import media
 
-from tenter.store import api_schema
 from tenter_api import errors as api_errors
 from tenter_api.auth import AuthMiddleware
 from tenter_api.compute import routes
+from tenter_api.health import Health, Ready
 from tenter_api.middleware import ComputeMiddleware, RequestMiddleware
 from tenter_api.services import Services
 
@@ -23,24 +22,6 @@ LOG = logging.getLogger(__name__)
 
 SMALL_APIS = {"identity": "/identity", "image": "/image", "network": "/network"}
 """Packages of this distribution that serve what clients need beside compute, and the prefix of each."""
-
-
-_PROBE = sa.select(api_schema.flavors.c.id).limit(1)
-
-
-class Health:
-    """``GET /healthz``: 200 if the database answers."""
-
-    public = ("GET",)
-
-    def __init__(self, services: Services) -> None:
-        self._database = services.fabric.api_db
-
-    def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
-        """Read from the database and say so. Raises Unavailable."""
-        with self._database.read() as connection:
-            connection.execute(_PROBE).first()
-        resp.media = {"status": "ok"}
 
 
 def create_app(services: Services) -> falcon.App[Any, Any]:
@@ -58,6 +39,7 @@ def create_app(services: Services) -> falcon.App[Any, Any]:
     app.req_options.media_handlers[falcon.MEDIA_JSON] = handler
     app.resp_options.media_handlers[falcon.MEDIA_JSON] = handler
     app.add_route("/healthz", Health(services))
+    app.add_route("/readyz", Ready(services))
     routes.add_routes(app, services)
     renderers = [(prefix, renderer) for prefix, renderer in _mount_small_apis(app, services)]
     api_errors.ErrorHandlers(renderers).install(app)

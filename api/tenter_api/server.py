@@ -1,4 +1,4 @@
-"""Serving the API with gunicorn: a master that holds the port, and one worker with threads that holds the fabric."""
+"""Serving the API with gunicorn: a master that holds the port, and workers with threads that hold the fabric."""
 
 from __future__ import annotations
 
@@ -23,8 +23,10 @@ APP_LOAD_ERROR = 4
 class Server(BaseApplication):
     """A gunicorn application whose worker starts the fabric and builds the API on it."""
 
-    def __init__(self, conf: cfg.ConfigOpts, listener: socket.socket, boot: Callable[[], Any]) -> None:
-        self._conf, self._listener, self._boot = conf, listener, boot
+    def __init__(
+        self, conf: cfg.ConfigOpts, listener: socket.socket, boot: Callable[[], Any], workers: int = 1
+    ) -> None:
+        self._conf, self._listener, self._boot, self._workers = conf, listener, boot, workers
         self._cloud: Any = None
         super().__init__()
 
@@ -32,12 +34,12 @@ class Server(BaseApplication):
         """Set gunicorn's options from ours."""
         options: dict[str, Any] = {
             "bind": f"fd://{self._listener.fileno()}",
-            "workers": 1,
+            "workers": self._workers,
             "worker_class": "gthread",
             "threads": self._conf.api.threads,
             "keepalive": 75,
             "timeout": 0,
-            "graceful_timeout": 15,
+            "graceful_timeout": round(self._conf.graceful_timeout) + 5,
             "proc_name": "tenter",
             "loglevel": "warning",
             "worker_exit": lambda server, worker: self._stop(),
@@ -104,17 +106,17 @@ def drop_stalled(listener: socket.socket, seconds: int) -> None:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, timeval)
 
 
-def serve(conf: cfg.ConfigOpts, listener: socket.socket, boot: Callable[[], Any]) -> None:
-    """Serve until SIGINT or SIGTERM. ``boot`` is called in the worker and returns fabric and drivers.
+def serve(conf: cfg.ConfigOpts, listener: socket.socket, boot: Callable[[], Any], workers: int = 1) -> None:
+    """Serve until SIGINT or SIGTERM. ``boot`` is called in each worker and returns fabric and drivers.
 
-    Exits with 1 if the worker cannot start.
+    Exits with 1 if a worker cannot start.
     """
     for more in (_tells_more, _is_news):
         logging.getLogger("gunicorn.error").addFilter(more)
     drop_stalled(listener, conf.api.client_timeout)
     master = os.getpid()
     try:
-        Server(conf, listener, boot).run()
+        Server(conf, listener, boot, workers).run()
     except SystemExit as exc:
         if os.getpid() != master:  # a worker's exit code tells its master why it ended
             raise

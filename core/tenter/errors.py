@@ -125,3 +125,15 @@ class Unavailable(TenterError):
     """A part of the fabric is not reachable now; asking again later may help."""
 
     code = "tenter.unavailable"
+
+
+class HostDown(Unavailable):
+    """The host gave no sign of life for too long, or was declared down."""
+
+    code = "tenter.host.down"
+
+
+class DeadlinePassed(Unavailable):
+    """What was being done had not ended when its deadline passed."""
+
+    code = "tenter.operation.deadline"

@@ -63,15 +63,19 @@ def check_installed(kind: str, name: str) -> None:
         raise errors.PluginBroken(f"No {kind} plugin is called {name!r}.{hint}")
 
 
-def load_server(name: str) -> Callable[[cfg.ConfigOpts, socket.socket, Callable[[], object]], None]:
+Serve = Callable[[cfg.ConfigOpts, socket.socket, Callable[[], object], int], None]
+
+
+def load_server(name: str) -> Serve:
     """Return the function that serves the API on a listening socket (entry point group ``tenter.servers``).
 
-    It is given the configuration, the socket, and a function that starts the fabric in the serving process.
+    It is given the configuration, the socket, a function that starts the fabric in the serving process, and the number
+    of such processes.
     """
     manager: stevedore_driver.DriverManager[Any] = stevedore_driver.DriverManager(
         "tenter.servers", name, invoke_on_load=False, on_load_failure_callback=_raise_load_failure
     )
-    return cast("Callable[[cfg.ConfigOpts, socket.socket, Callable[[], object]], None]", manager.driver)
+    return cast("Serve", manager.driver)
 
 
 def load_class(kind: str, name: str, base: type[P]) -> type[P]:

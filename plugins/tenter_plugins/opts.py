@@ -11,10 +11,11 @@ from tenter_plugins.network.local.driver import LocalNetwork
 from tenter_plugins.virt.fake import FakeDriver
 from tenter_plugins.virt.libvirt import options as libvirt
 from tenter_plugins.weighers import resources
+from tenter_plugins.weighers.build_failure import BuildFailureWeigher
 
 PLUGINS: tuple[type[Plugin], ...] = (
     LocalIdentity, LocalImages, LocalNetwork, FakeDriver,
-    resources.CPUWeigher, resources.RAMWeigher, resources.DiskWeigher,
+    resources.CPUWeigher, resources.RAMWeigher, resources.DiskWeigher, BuildFailureWeigher,
 )  # fmt: skip
 
 

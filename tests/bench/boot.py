@@ -11,7 +11,9 @@ from cloud import Cloud, arguments, load, median, ms, percentile, report, runnin
 SERVERS, CLIENTS, TARGET, POST_TARGET_MS = 200, 8, 40.0, 25.0
 
 
-def wait(cloud: Cloud, prefix: str, status: str | None, count: int, limit: float = 120.0) -> float:
+def wait(
+    cloud: Cloud, prefix: str, status: str | None, count: int, limit: float = 120.0, pause: float = 0.05
+) -> float:
     """Return the time at which ``count`` servers of that name have the status."""
     client = cloud.client()
     query = f"/v2.1/servers?name=%5E{prefix}&limit=1000" + (f"&status={status}" if status else "")
@@ -19,7 +21,7 @@ def wait(cloud: Cloud, prefix: str, status: str | None, count: int, limit: float
     while time.perf_counter() < until:
         if len(client.get(query)["servers"]) == count:
             return time.perf_counter()
-        time.sleep(0.05)
+        time.sleep(pause)
     raise RuntimeError(f"not all {prefix} servers came to {status or 'their end'} within {limit:.0f} s")
 
 

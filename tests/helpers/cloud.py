@@ -16,7 +16,7 @@ from tenter.contracts.image import Image, UploadRequest
 from tenter.contracts.network import NetworkScope, RequestedNetwork
 from tenter.operations import build
 from tenter.operations.requests import Caller, CreateServers
-from tenter.store import api_schema, cell_schema, flavors, instances, operations
+from tenter.store import api_schema, cell_schema, claims, flavors, instances, operations, quota
 from tenter_plugins.virt.fake import FakeDriver
 
 PROJECT = "5d1f0a4c0c5e4c5f8d0d6a2b7f3e9c11"
@@ -25,7 +25,7 @@ FAST: Mapping[str, Mapping[str, object]] = {
     "DEFAULT": {"host": "host-1", "virt_driver": "fake", "network_driver": "local"},
     "local_network": {"mode": "none"},
     "operations": {"poll_interval": 0.1, "lease": 60},
-    "compute": {"power_sync_interval": 3600, "report_interval": 3600},
+    "compute": {"power_sync_interval": 3600, "report_interval": 3600, "reserved_host_memory_mb": 0},
 }
 
 
@@ -69,7 +69,7 @@ class Cloud:
     def drop(self) -> None:
         """Let go of what a "killed" process held in this one: its threads end, its rows stay as they are."""
         self.running = False
-        runners = [self.embedded.compute._runner, self.embedded.conductor._runner]
+        runners = [self.embedded.compute._runner, *self.embedded.conductor.runners.values()]
         self.embedded.compute._stopped.set()
         self.embedded.conductor._stopped.set()
         for runner in runners:
@@ -212,11 +212,31 @@ class Cloud:
             (u, row["node_uuid"], rc, amount) for u, row in placed.items()
             for rc, amount in build.amounts(row["flavor"]).items()
         }  # fmt: skip
-        assert {(c["holder_uuid"], c["provider_uuid"], c["resource_class"], c["amount"]) for c in held} == wanted
-        assert self.ports() <= set(placed), "a port without an instance"
-        assert self.guests() <= set(placed), "a guest without an instance"
+        left = self.leftovers()
+        assert {c["holder_uuid"] for c in held if c["holder_kind"] == claims.LEFTOVER} <= set(left)
+        assert {
+            (c["holder_uuid"], c["provider_uuid"], c["resource_class"], c["amount"])
+            for c in held if c["holder_kind"] != claims.LEFTOVER
+        } == wanted  # fmt: skip
+        assert quota.recount(self.fabric.api_db) == []
+        known = set(placed) | set(left.values())
+        assert self.ports() <= known, "a port without an instance"
+        assert self.guests() <= known, "a guest without an instance"
         lost = [u for u, row in rows.items() if row["vm_state"] == "active" and u not in self.guests()]
         assert lost == [], "an active instance without a guest"
+
+    def leftovers(self) -> dict[str, str]:
+        """Return what hosts have still to remove: the instance of each leftover."""
+        with self.cell.db.read() as connection:
+            rows = connection.execute(sa.select(cell_schema.leftovers.c.uuid, cell_schema.leftovers.c.instance_uuid))
+            return {row.uuid: row.instance_uuid for row in rows}
+
+    def reaped(self) -> None:
+        """Wait until hosts have removed what was left on them."""
+        until = time.monotonic() + 30
+        while self.leftovers():
+            assert time.monotonic() < until, "leftovers are not reaped"
+            time.sleep(0.05)
 
     def ports(self) -> set[str]:
         """Return the instances that have ports."""

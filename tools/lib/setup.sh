@@ -8,6 +8,8 @@ export DEBIAN_FRONTEND=noninteractive
 
 LIBVIRT_PACKAGES="libvirt-daemon libvirt-daemon-driver-qemu libvirt-clients qemu-system-x86 qemu-utils
   libvirt-dev pkg-config gcc dnsmasq-base iproute2"
+# What the tests need besides: tools/model-check.
+TEST_PACKAGES="spin libc6-dev"
 
 say() { printf '%s\n' "$*"; }
 die() { printf '%s: %s\n' "$(basename "$0")" "$*" >&2; exit 1; }

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from tenter import errors
-from tenter.cells.cells import Cells
+from tenter.cells.cells import Cell, Cells
 from tenter.store import services as store
 from tenter.store.engine import Database
 
@@ -24,7 +24,8 @@ def number_of(uuid: str) -> int:
 
 
 class HostLists:
-    """Reads one cell after the other; hosts are few compared with instances."""
+    """Hosts are few compared with instances, so lists are complete. What is in a cell that does not answer is left out;
+    what may be there and is asked for or to be changed is Unavailable."""
 
     def __init__(self, cells: Cells, down_after: Callable[[], float]) -> None:
         """``down_after`` returns the seconds without a sign of life after which a service is down."""
@@ -33,7 +34,8 @@ class HostLists:
 
     def services(self) -> list[dict[str, Any]]:
         """Return all services by host; ``binary`` as clients know it, and with their ``zone``."""
-        rows = [row for cell in self._cells.all() for row in store.list_services(cell.db, self._down_after())]
+        down_after = self._down_after()
+        rows = self._rows(lambda cell: store.list_services(cell.db, down_after))
         for row in rows:
             row["binary"] = shown_binary(row["binary"])
             if row["zone"] is None:
@@ -42,37 +44,38 @@ class HostLists:
 
     def change_service(self, uuid: str, **values: Any) -> None:
         """Change a service in the cell that has it. Raises NotFound."""
-        if not any(store.update_service(cell.db, uuid, **values) for cell in self._cells.all()):
-            raise errors.NotFound(f"Service {uuid} could not be found.")
+        self._in_its_cell(uuid, lambda db: store.update_service(db, uuid, **values))
 
     def delete_service(self, uuid: str) -> None:
         """Delete a service and the nodes it reported. Raises NotFound, Conflict if instances are on them."""
-        if not any(store.delete_service(cell.db, uuid) for cell in self._cells.all()):
-            raise errors.NotFound(f"Service {uuid} could not be found.")
+        self._in_its_cell(uuid, lambda db: store.delete_service(db, uuid))
 
     def nodes(self) -> list[dict[str, Any]]:
         """Return all nodes by UUID."""
-        rows = [row for cell in self._cells.all() for row in store.list_nodes(cell.db, self._down_after())]
+        down_after = self._down_after()
+        rows = self._rows(lambda cell: store.list_nodes(cell.db, down_after))
         return sorted(rows, key=lambda row: row["uuid"])
 
     def servers_on(self, uuids: list[str]) -> dict[str, list[dict[str, str]]]:
         """Return the servers on each of the nodes: uuid and name."""
-        found: dict[str, list[dict[str, str]]] = {}
+        answers = self._cells.ask(lambda cell: store.servers_on_nodes(cell.db, uuids))
+        return {node: servers for found in answers.found.values() for node, servers in found.items()}
+
+    def missing(self, error: errors.NotFound) -> errors.TenterError:
+        """Return the error for a host or service that was not found: perhaps it only is in a cell that is away."""
+        if any(self._cells.asking.is_away(cell) for cell in self._cells.all()):
+            return self._cells.asking.unavailable("A cell in which this may be")
+        return error
+
+    def _rows(self, question: Callable[[Cell], list[dict[str, Any]]]) -> list[dict[str, Any]]:
+        return [row for rows in self._cells.ask(question).found.values() for row in rows]
+
+    def _in_its_cell(self, uuid: str, change: Callable[[Database], bool]) -> None:
         for cell in self._cells.all():
-            found.update(store.servers_on_nodes(cell.db, uuids))
-        return found
-
-
-class ProjectUsage:
-    """What projects use, in all cells and not scheduled yet."""
-
-    def __init__(self, api_db: Database, cells: Cells) -> None:
-        self._api_db = api_db
-        self._cells = cells
-
-    def of(self, project_id: str) -> tuple[int, int, int]:
-        """Return a project's instances, vCPUs and MiB of memory."""
-        parts = [store.usage(cell.db, project_id) for cell in self._cells.all()]
-        parts.append(store.unscheduled_usage(self._api_db, project_id))
-        count, vcpus, memory = (sum(part[index] for part in parts) for index in range(3))
-        return count, vcpus, memory
+            try:
+                with self._cells.using(cell) as db:
+                    if change(db):
+                        return
+            except errors.Unavailable:
+                continue
+        raise self.missing(errors.NotFound(f"Service {uuid} could not be found."))

@@ -94,7 +94,7 @@ class _Nodes:
         for row in self._hosts.nodes():
             if str(_key(minor, row)) == key:
                 return row
-        raise errors.NotFound(f"Hypervisor with ID '{key}' could not be found.")
+        raise self._hosts.missing(errors.NotFound(f"Hypervisor with ID '{key}' could not be found."))
 
     @staticmethod
     def _matching(rows: list[dict[str, Any]], pattern: str) -> list[dict[str, Any]]:

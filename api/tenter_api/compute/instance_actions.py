@@ -8,8 +8,9 @@ from typing import Any
 import falcon
 
 from tenter import errors
-from tenter.operations.kinds import all_kinds
+from tenter.cells.operations import OperationReader
 from tenter_api.compute import links, server_schemas
+from tenter_api.compute.operations import Events
 from tenter_api.compute.resource import operation
 from tenter_api.compute.server_views import host_id, precise_time
 from tenter_api.compute.servers import ServerAccess
@@ -24,27 +25,35 @@ class _Actions(ServerAccess):
 
     def __init__(self, services: Services) -> None:
         super().__init__(services)
-        self._names = {name: kind.action for name, kind in all_kinds().by_name.items()}
+        self.events = Events()
+        self._reader = OperationReader(services.fabric.api_db, services.fabric.cells)
 
-    def operations(self, req: falcon.Request, server_id: str) -> Sequence[Operation]:
-        """Return the operations of a server, the latest first; from 2.21 also of one that is gone.
+    def operations(self, req: falcon.Request, server_id: str) -> tuple[Sequence[Operation], bool]:
+        """Return the operations of a server, the latest first, and whether that is all; from 2.21 also of a server that
+        is gone.
 
         Raises NotFound.
         """
         identity = req.context.identity
-        if req.context.version.minor < 21 or not is_uuid(server_id):
-            self.find(req, server_id)
-        found: Sequence[Operation] = self.servers.operations(server_id)
-        if not found or not (identity.is_admin or found[-1]["project_id"] == identity.project_id):
-            # Nothing kept, or done by somebody of another project: then the server itself decides.
-            self.find(req, server_id)
-        return found
+        missing = errors.NotFound(f"Instance {server_id[:64]} could not be found.")
+        if not is_uuid(server_id):
+            raise missing
+        project_id = self.servers.project_of(server_id)
+        if project_id is None and req.context.version.minor < 21:
+            raise missing
+        found, complete = self._reader.of_instance(server_id)
+        if project_id is None and found:
+            # The server is gone: whose it was, what was done to it first says.
+            project_id = found[-1]["project_id"]
+        if project_id is None or not (identity.is_admin or project_id == identity.project_id):
+            raise missing
+        return found, complete
 
     def render(self, req: falcon.Request, done: Operation) -> dict[str, Any]:
         """Return one action without its events."""
         error = done["error"]
         action: dict[str, Any] = {
-            "action": self._names.get(done["kind"], done["kind"]),
+            "action": self.events.action(done),
             "instance_uuid": done["instance_uuid"],
             "request_id": done["request_id"],
             "user_id": done["user_id"],
@@ -63,7 +72,7 @@ class InstanceActions(_Actions):
     @operation(query=server_schemas.ACTIONS_QUERY)
     def on_get(self, req: falcon.Request, resp: falcon.Response, server_id: str) -> None:
         """Answer 200 with the actions, the latest first; in pages from 2.58."""
-        found = self.operations(req, server_id)
+        found, _ = self.operations(req, server_id)
         if req.context.version.minor < 58:
             resp.media = {"instanceActions": [self.render(req, done) for done in found]}
             return
@@ -82,12 +91,15 @@ class InstanceAction(_Actions):
     @operation()
     def on_get(self, req: falcon.Request, resp: falcon.Response, server_id: str, request_id: str) -> None:
         """Answer 200 with the action and, for administrators or from 2.51, its events."""
-        done = next((one for one in self.operations(req, server_id) if one["request_id"] == request_id), None)
+        found, complete = self.operations(req, server_id)
+        done = next((one for one in found if one["request_id"] == request_id), None)
+        if done is None and not complete:
+            raise self.services.fabric.cells.asking.unavailable("A cell in which this action may be")
         if done is None:
             raise errors.NotFound(f"Action {request_id[:64]} not found")
         action = self.render(req, done)
         if req.context.identity.is_admin or req.context.version.minor >= 51:
-            action["events"] = [self._event(req, event, done) for event in reversed(done["events"])]
+            action["events"] = [self._event(req, event, done) for event in reversed(self.events.of(done))]
         resp.media = {"instanceAction": action}
 
     @staticmethod

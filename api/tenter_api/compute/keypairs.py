@@ -9,6 +9,7 @@ import falcon
 from tenter import errors
 from tenter.store import keypairs as store
 from tenter.store.engine import Database
+from tenter.store.quota import Quotas
 from tenter_api.compute import keys, links
 from tenter_api.compute.resource import operation
 from tenter_api.compute.schemas import keypairs as schemas
@@ -44,9 +45,10 @@ def _view(req: falcon.Request, row: Any) -> dict[str, Any]:
 class Keypairs:
     """``/os-keypairs``"""
 
-    def __init__(self, db: Database, max_limit: int) -> None:
+    def __init__(self, db: Database, max_limit: int, quotas: Quotas) -> None:
         self._db = db
         self._max_limit = max_limit
+        self._quotas = quotas
 
     @operation(query=schemas.LIST_QUERY)
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
@@ -71,7 +73,11 @@ class Keypairs:
         else:
             made = keys.generate(kind)
             public, mark = made.public_key, made.fingerprint
-        pair = store.create_keypair(self._db, user_id, asked["name"], kind, public, mark)
+        limit = self._quotas.limits(req.context.identity.project_id)["key_pairs"]
+        try:
+            pair = store.create_keypair(self._db, user_id, asked["name"], kind, public, mark, limit)
+        except errors.QuotaExceeded:
+            raise errors.QuotaExceeded("Quota exceeded, too many key pairs.") from None
         view = {**_view(req, {name: getattr(pair, name) for name in _SHOWN}), "user_id": user_id}
         if made is not None:
             view["private_key"] = made.private_key

@@ -6,6 +6,7 @@ from typing import Any
 
 import falcon
 
+from tenter.store.quota import Quotas
 from tenter_api.compute import (
     aggregates,
     availability_zones,
@@ -14,11 +15,13 @@ from tenter_api.compute import (
     hypervisors,
     keypairs,
     limits,
+    operations,
+    quotas,
     server_routes,
     versions,
 )
 from tenter_api.compute import services as service_resources
-from tenter_api.compute.host_lists import HostLists, ProjectUsage
+from tenter_api.compute.host_lists import HostLists
 from tenter_api.middleware import COMPUTE_PREFIX
 from tenter_api.services import Services
 
@@ -31,6 +34,7 @@ def table(services: Services) -> dict[str, Any]:
         **_hosts(services),
         **_facts(services),
         **server_routes.table(services),
+        **_ours(services),
     }
 
 
@@ -50,7 +54,7 @@ def _flavors(services: Services) -> dict[str, Any]:
 def _keypairs(services: Services) -> dict[str, Any]:
     db = services.fabric.api_db
     return {
-        "/os-keypairs": keypairs.Keypairs(db, services.conf.api.max_limit),
+        "/os-keypairs": keypairs.Keypairs(db, services.conf.api.max_limit, Quotas(db, services.conf)),
         "/os-keypairs/{name}": keypairs.KeypairItem(db),
     }
 
@@ -74,12 +78,24 @@ def _hosts(services: Services) -> dict[str, Any]:
 
 
 def _facts(services: Services) -> dict[str, Any]:
-    usage = ProjectUsage(services.fabric.api_db, services.fabric.cells)
+    held = Quotas(services.fabric.api_db, services.conf)
     return {
-        "/limits": limits.Limits(usage.of),
+        "/limits": limits.Limits(held),
+        "/os-quota-sets/{id}": quotas.QuotaSet(held, services.identity),
+        "/os-quota-sets/{id}/detail": quotas.QuotaSetDetail(held, services.identity),
+        "/os-quota-sets/{id}/defaults": quotas.QuotaSetDefaults(held, services.identity),
+        "/os-quota-class-sets/{id}": quotas.QuotaClassSet(held),
         "/os-aggregates": aggregates.Aggregates(),
         "/extensions": extensions.Extensions(),
         "/extensions/{alias}": extensions.ExtensionItem(),
+    }
+
+
+def _ours(services: Services) -> dict[str, Any]:
+    """Return what we add to the Compute API; nothing of ours is anywhere else in it."""
+    return {
+        "/tenter/operations": operations.Operations(services),
+        "/tenter/operations/{operation_id}": operations.Operation(services),
     }
 
 

@@ -16,6 +16,7 @@ from tenter_api.compute.resource import ActionResource, action, operation
 from tenter_api.compute.server_create import (
     generate_password,
     key_of,
+    limited_metadata,
     refuse_unsupported,
     truth,
     usable_image,
@@ -80,12 +81,14 @@ class ServerActions(ServerAccess, ActionResource):
     def _rebuild_request(
         self, body: Mapping[str, Any], row: Mapping[str, Any], user_id: str
     ) -> RebuildServer:
-        """Return the request, checked. Raises Invalid."""
+        """Return the request, checked. Raises Invalid, QuotaExceeded."""
         image = usable_image(self.services, body["imageRef"], row["project_id"], row["flavor"])
+        metadata = body.get("metadata")
+        limited_metadata(self.services, row["project_id"], metadata)
         request = RebuildServer(
             image=image,
             name=body["name"].strip() if "name" in body else None,
-            metadata=body.get("metadata"),
+            metadata=metadata,
             description=body.get("description", UNSET),
             admin_password=body.get("adminPass") or generate_password(),
             disk_config=body.get("OS-DCF:diskConfig"),

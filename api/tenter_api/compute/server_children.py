@@ -11,7 +11,7 @@ from tenter import errors
 from tenter_api import validation
 from tenter_api.compute import links, server_schemas
 from tenter_api.compute.resource import operation
-from tenter_api.compute.server_create import MAX_METADATA, security_groups
+from tenter_api.compute.server_create import limited_metadata, security_groups
 from tenter_api.compute.server_views import addresses
 from tenter_api.compute.servers import ServerAccess, caller_of
 
@@ -22,9 +22,8 @@ class _Metadata(ServerAccess):
         return dict(self.find(req, server_id, ("metadata",))["metadata"])
 
     def write(self, req: falcon.Request, server_id: str, metadata: Mapping[str, str]) -> None:
-        """Replace the metadata. Raises NotFound, Conflict, Forbidden if there is too much of it."""
-        if len(metadata) > MAX_METADATA:
-            raise errors.Forbidden(f"Maximum number of metadata items exceeds {MAX_METADATA}")
+        """Replace the metadata. Raises NotFound, Conflict, QuotaExceeded if there is too much of it."""
+        limited_metadata(self.services, req.context.identity.project_id, metadata)
         self.find_unlocked(req, server_id)
         self.requests.update(caller_of(req), server_id, {"metadata": dict(metadata)})
 

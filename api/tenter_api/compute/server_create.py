@@ -18,6 +18,7 @@ from tenter.contracts.network import NetworkScope, RequestedNetwork, SecurityGro
 from tenter.objects import Flavor
 from tenter.operations.requests import Caller, CreateServers
 from tenter.store import flavors, keypairs
+from tenter.store.quota import Quotas
 from tenter_api.services import Services
 from tenter_api.validation import is_uuid
 
@@ -127,7 +128,7 @@ class ServerCreator:
             key_name=key_name,
             public_key=None if key_name is None else key_of(self._services, caller.user_id, key_name),
             user_data=server.get("user_data"),
-            metadata=_limited_metadata(server.get("metadata")),
+            metadata=limited_metadata(self._services, caller.project_id, server.get("metadata")),
             config_drive=truth(server.get("config_drive", True)),
             zone=zone,
             forced_host=host,
@@ -189,14 +190,13 @@ class ServerCreator:
             raise errors.Forbidden("Policy doesn't allow this to be done: only administrators choose hosts.")
         if not (zone or host or node):
             return None, None
-        known = self._services.servers.hosts()
-        if host or node:
-            host, of_host = _known_host(known, host, node)
-            # A zone that the chosen host is not in would never hold it.
-            return (zone if zone == of_host else None), host
-        if zone not in {of_host for _, _, of_host in known}:
-            raise errors.Invalid(f"The requested availability zone {zone!r} is not available")
-        return zone, None
+        known, complete = self._services.servers.hosts()
+        try:
+            return _known_destination(known, zone, host, node)
+        except errors.Invalid:
+            if complete:
+                raise
+            raise self._services.fabric.cells.asking.unavailable("A cell in which that zone or host may be") from None
 
     def _networks(self, wanted: Any, project_id: str, count: int) -> tuple[RequestedNetwork, ...]:
         if wanted == "none":
@@ -293,6 +293,18 @@ def _parse_zone(text: str | None) -> tuple[str | None, str | None, str | None]:
     return zone or None, host or None, node or None
 
 
+def _known_destination(
+    known: Sequence[tuple[str, str, str]], zone: str | None, host: str | None, node: str | None
+) -> tuple[str | None, str | None]:
+    if host or node:
+        host, of_host = _known_host(known, host, node)
+        # A zone that the chosen host is not in would never hold it.
+        return (zone if zone == of_host else None), host
+    if zone not in {of_host for _, _, of_host in known}:
+        raise errors.Invalid(f"The requested availability zone {zone!r} is not available")
+    return zone, None
+
+
 def _known_host(known: Sequence[tuple[str, str, str]], host: str | None, node: str | None) -> tuple[str, str]:
     for of_host, of_node, zone in known:
         if host in (None, of_host) and node in (None, of_node):
@@ -317,15 +329,16 @@ def _network(item: Mapping[str, Any], count: int) -> RequestedNetwork:
     return RequestedNetwork(network_id=item["uuid"], fixed_ip=address, tag=item.get("tag"))
 
 
-def _limited_metadata(metadata: Mapping[str, str] | None) -> Mapping[str, str]:
-    found = metadata or {}
-    if len(found) > MAX_METADATA:
-        raise errors.Forbidden(f"Maximum number of metadata items exceeds {MAX_METADATA}")
-    return found
-
-
-MAX_METADATA = 128
-"""Most metadata items of one server."""
+def limited_metadata(
+    services: Services, project_id: str, metadata: Mapping[str, str] | None
+) -> Mapping[str, str]:
+    """Return the metadata, empty for None. Raises QuotaExceeded for more than servers of the project may have."""
+    if not metadata:
+        return {}
+    limit = Quotas(services.fabric.api_db, services.conf).limits(project_id)["metadata_items"]
+    if 0 <= limit < len(metadata):
+        raise errors.QuotaExceeded(f"Maximum number of metadata items exceeds {limit}")
+    return metadata
 
 
 def _hints(body: Mapping[str, Any]) -> Mapping[str, Any]:

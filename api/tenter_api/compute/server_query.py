@@ -15,9 +15,12 @@ from tenter.cells.query import Condition, ServerQuery, Sort
 from tenter_api.compute import links
 from tenter_api.compute.server_schemas import IGNORED_SORT_KEYS, INTERNAL_FILTERS
 from tenter_api.compute.server_status import states_with
+from tenter_api.compute.server_views import PARTIAL_SINCE
 from tenter_api.validation import is_uuid, parse_time
 
 Values = Mapping[str, list[str]]
+
+_PAGING = frozenset({"sort_key", "sort_dir", "limit", "marker"})
 
 _FOR_ALL = {"reservation_id": 1, "name": 1, "status": 1, "image": 1, "flavor": 1, "ip": 1, "changes-since": 1,
             "all_tenants": 1, "ip6": 5, "tags": 26, "tags-any": 26, "not-tags": 26, "not-tags-any": 26,
@@ -63,15 +66,23 @@ def parse(req: falcon.Request, columns: tuple[str, ...], max_limit: int) -> Serv
         if condition is not None:
             found.append(condition)
     sort = _sort(values, identity.is_admin)
-    return ServerQuery(columns, limit, project_id, tuple(found), marker, sort)
+    return ServerQuery(columns, limit, project_id, tuple(found), marker, sort, _partial(req, values, allowed))
+
+
+def _partial(req: falcon.Request, values: Values, allowed: Values) -> bool:
+    """Return whether servers in cells that do not answer belong into this list: from 2.69, and only if nothing is asked
+    for that they cannot be judged by (https://docs.openstack.org/api-guide/compute/down_cells.html)."""
+    plain = {"all_tenants", "project_id", "tenant_id"}
+    if not any(strutils.bool_from_string(value) for value in allowed.get("deleted", ())):
+        plain.add("deleted")
+    return req.context.version.minor >= PARTIAL_SINCE and not _PAGING & values.keys() and allowed.keys() <= plain
 
 
 def _allowed(values: Values, minor: int, admin: bool) -> dict[str, list[str]]:
-    paging = ("sort_key", "sort_dir", "limit", "marker")
     allowed = {
         name: items
         for name, items in values.items()
-        if name not in paging and items and (admin or _FOR_ALL.get(name, 1000) <= minor or name == "deleted")
+        if name not in _PAGING and items and (admin or _FOR_ALL.get(name, 1000) <= minor or name == "deleted")
     }
     for name in values:
         if name.startswith("_") or (admin and name in INTERNAL_FILTERS):

@@ -15,7 +15,8 @@ from typing import Any
 
 import falcon
 
-from tenter.cells.reading import ALL_COLUMNS, USER_DATA
+from tenter import errors
+from tenter.cells.reading import ALL_COLUMNS, USER_DATA, PartialRow
 from tenter.store.columns import iso
 from tenter_api.compute import links
 from tenter_api.compute.server_status import WITH_FAULT, WITH_PROGRESS, status_of
@@ -30,6 +31,13 @@ _STANDARD_PROPERTY = re.compile(
     r"(hw_|img_|os_)[a-zA-Z0-9_:. ]{1,250}|architecture|auto_disk_config|hypervisor_type|(kernel|ramdisk)_id",
     re.ASCII,
 )
+
+
+PARTIAL_SINCE = 69
+"""The minor version from which servers are shown whose cell does not answer."""
+
+AWAY = "UNKNOWN"
+"""Their status, and their zone if none was asked for."""
 
 
 class Kind(enum.Enum):
@@ -89,6 +97,8 @@ class BasicView:
 
     def render(self, row: Row) -> Server:
         """Return one server."""
+        if isinstance(row, PartialRow):
+            return {"id": row["uuid"], "status": AWAY, "links": self.links(row["uuid"])}
         return {"id": row["uuid"], "name": row["display_name"], "links": self.links(row["uuid"])}
 
 
@@ -139,7 +149,9 @@ class ServerView(BasicView):
         return [layer for shown, layer in possible if shown]
 
     def render(self, row: Row) -> Server:
-        """Return one server."""
+        """Return one server. Raises Unavailable if too little is known of it."""
+        if isinstance(row, PartialRow):
+            return self._render_partial(row)
         status = status_of(row["vm_state"], row["task_state"])
         uuid = row["uuid"]
         server: Server = {
@@ -166,6 +178,34 @@ class ServerView(BasicView):
             server["fault"] = self._fault(row["fault"])
         for layer in self._layers:
             layer(server, row)
+        return server
+
+    def _render_partial(self, row: PartialRow) -> Server:
+        server: Server = {
+            "id": row["uuid"],
+            "status": AWAY,
+            "tenant_id": row["project_id"],
+            "created": iso(row["created_at"]),
+            "links": self.links(row["uuid"]),
+        }
+        if self._kind is Kind.DETAIL:
+            return server
+        brief = row["brief"]
+        if brief is None:
+            raise errors.Unavailable(f"The cell of server {row['uuid']} does not answer now; ask again later.")
+        image = self._image({"image_ref": brief["image_ref"], "image": None})
+        if image:
+            # Unlike an image that is shown in full, this one has no properties at any microversion.
+            image.pop("properties", None)
+        server |= {
+            "user_id": row["user_id"],
+            "image": image,
+            "flavor": self._flavor(brief["flavor"]),
+            "OS-EXT-AZ:availability_zone": brief["zone"] or AWAY,
+            "OS-EXT-STS:power_state": 0,
+        }
+        if self._minor >= 71:
+            server["server_groups"] = []
         return server
 
     def _host_id(self, row: Row) -> str:

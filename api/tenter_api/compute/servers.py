@@ -13,7 +13,7 @@ from tenter.store import services as hosts
 from tenter_api.compute import links, server_query, server_schemas
 from tenter_api.compute.resource import operation
 from tenter_api.compute.server_create import ServerCreator
-from tenter_api.compute.server_views import BasicView, Kind, ServerView
+from tenter_api.compute.server_views import PARTIAL_SINCE, BasicView, Kind, ServerView
 from tenter_api.services import Services
 from tenter_api.validation import is_uuid
 
@@ -38,14 +38,21 @@ class ServerAccess:
         self.requests = services.fabric.requests
 
     def find(
-        self, req: falcon.Request, server_id: str, columns: tuple[str, ...] = ("uuid",)
+        self,
+        req: falcon.Request,
+        server_id: str,
+        columns: tuple[str, ...] = ("uuid",),
+        partial: bool = False,
     ) -> dict[str, Any]:
-        """Return the columns of a server that the caller may see. Raises NotFound."""
+        """Return the columns of a server that the caller may see. Raises NotFound.
+
+        If its cell does not answer: raises Unavailable, or with ``partial`` returns a PartialRow.
+        """
         if not is_uuid(server_id):
             raise errors.NotFound(f"Instance {server_id[:64]} could not be found.")
         identity = req.context.identity
         row: dict[str, Any] = self.servers.get(
-            server_id, None if identity.is_admin else identity.project_id, columns
+            server_id, None if identity.is_admin else identity.project_id, columns, partial
         )
         return row
 
@@ -63,19 +70,20 @@ class ServerAccess:
         return ServerView(req, kind, self.host_statuses)
 
     def show(self, req: falcon.Request, server_id: str, kind: Kind) -> dict[str, Any]:
-        """Return one server as the caller may see it. Raises NotFound."""
+        """Return one server as the caller may see it, from 2.69 also if its cell does not answer.
+
+        Raises NotFound, Unavailable.
+        """
         view = self.view(req, kind)
-        return view.render(self.find(req, server_id, view.columns))
+        partial = kind is Kind.SHOW and req.context.version.minor >= PARTIAL_SINCE
+        return view.render(self.find(req, server_id, view.columns, partial))
 
     def host_statuses(self) -> Mapping[str, str]:
         """Return the status of every compute host, as ``host_status`` of a server shows it."""
         down_after = self.services.conf.compute.service_down_time
-        found: dict[str, str] = {}
-        for cell in self.services.fabric.cells.all():
-            for service in hosts.list_services(cell.db, down_after):
-                if service["zone"] is not None:
-                    found[service["host"]] = _host_status(service)
-        return found
+        answers = self.services.fabric.cells.ask(lambda cell: hosts.list_services(cell.db, down_after))
+        services = [service for rows in answers.found.values() for service in rows]
+        return {one["host"]: _host_status(one) for one in services if one["zone"] is not None}
 
 
 def _host_status(service: Mapping[str, Any]) -> str:

@@ -101,7 +101,7 @@ class ServiceItem:
             raise errors.NotFound("Unknown action.")
         rows = [row for row in self._hosts.services() if named == {name: row[name] for name in named}]
         if not rows:
-            raise errors.NotFound(f"Host {body['host']} has no service {body['binary']}.")
+            raise self._hosts.missing(errors.NotFound(f"Host {body['host']} has no service {body['binary']}."))
         self._change(rows[0], changes)
         return answer
 
@@ -113,7 +113,7 @@ class ServiceItem:
         for row in self._hosts.services():
             if key == (row["uuid"] if minor >= 53 else str(number_of(row["uuid"]))):
                 return row
-        raise errors.NotFound(f"Service {key} could not be found.")
+        raise self._hosts.missing(errors.NotFound(f"Service {key} could not be found."))
 
     def _change(self, row: dict[str, Any], changes: dict[str, Any]) -> None:
         if row["binary"] != COMPUTE:

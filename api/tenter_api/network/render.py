@@ -130,6 +130,8 @@ EXTENSIONS: tuple[Mapping[str, Any], ...] = tuple(
         ("binding", "Port Binding"),
         ("net-mtu", "Network MTU"),
         ("project-id", "project_id field enabled"),
+        ("quotas", "Quota management support"),
+        ("quota_details", "Quota details management support"),
         ("pagination", "Pagination support"),
         ("sorting", "Sorting support"),
         ("standard-attr-description", "standard-attr-description"),

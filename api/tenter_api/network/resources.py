@@ -11,7 +11,7 @@ from tenter.contracts.identity import Identity
 from tenter.contracts.network import NetworkScope, SupportsNetworkApi
 from tenter_api import auth, validation
 from tenter_api.network import listing, render
-from tenter_api.network.kinds import Kind
+from tenter_api.network.kinds import Kind, kinds
 
 
 def scope_of(req: falcon.Request, role: str) -> NetworkScope:
@@ -132,6 +132,44 @@ class SecurityGroups:
     def _find(self, req: falcon.Request) -> list[dict[str, Any]]:
         groups = self._network.list_security_groups(scope_of(req, "reader"))
         return [render.render_security_group(group) for group in groups]
+
+
+class Quotas:
+    """``/v2.0/quotas/{project}``: read only, for nothing is limited; and nobody can have what is not served."""
+
+    def __init__(self, network: SupportsNetworkApi) -> None:
+        self._network = network
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response, id: str) -> None:
+        """Show a project's limits. Raises Forbidden."""
+        self._scope(req, id)
+        resp.media = {"quota": _LIMITS}
+
+    def on_get_details(self, req: falcon.Request, resp: falcon.Response, id: str) -> None:
+        """Show a project's limits and what it has. Raises Forbidden."""
+        scope = self._scope(req, id)
+        used: dict[str, int] = {
+            kind.name: len(kind.find(scope, {"project_id": (id,)})) for kind in kinds(self._network)
+        }
+        groups = self._network.list_security_groups(scope)
+        used["security_group"] = sum(group.project_id == id for group in groups)
+        resp.media = {
+            "quota": {
+                name: {"limit": limit, "used": used.get(name, 0), "reserved": 0} for name, limit in _LIMITS.items()
+            }
+        }
+
+    def _scope(self, req: falcon.Request, project_id: str) -> NetworkScope:
+        scope = scope_of(req, "reader")
+        if project_id != scope.project_id and not scope.is_admin:
+            raise errors.Forbidden("Policy does not allow this to be done: the quotas of other projects are theirs.")
+        return scope
+
+
+_LIMITS = {
+    "network": -1, "subnet": -1, "port": -1, "security_group": -1, "security_group_rule": -1,
+    "subnetpool": 0, "router": 0, "floatingip": 0, "rbac_policy": 0,
+}  # fmt: skip
 
 
 class Extensions:

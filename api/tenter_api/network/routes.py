@@ -26,6 +26,11 @@ def add_routes(app: falcon.App[Any, Any], prefix: str, network: NetworkDriver) -
     for kind in kinds(network):
         app.add_route(f"{v2}/{kind.plural}", resources.Collection(kind))
         app.add_route(f"{v2}/{kind.plural}/{{id}}", resources.Item(kind))
+    quotas = resources.Quotas(network)
+    app.add_route(f"{v2}/quotas/{{id}}", quotas)
+    app.add_route(f"{v2}/quotas/{{id}}/default", quotas)
+    app.add_route(f"{v2}/quotas/{{id}}/details", quotas, suffix="details")
+    app.add_route(f"{v2}/quotas/{{id}}/details.json", quotas, suffix="details")
     groups, extensions = resources.SecurityGroups(network), resources.Extensions()
     app.add_route(f"{v2}/security-groups", groups)
     app.add_route(f"{v2}/security-groups/{{id}}", groups, suffix="one")

@@ -2,5 +2,6 @@
 
 from tenter.bus.base import Bus
 from tenter.bus.inprocess import InProcessBus
+from tenter.bus.polling import PollingBus
 
-__all__ = ["Bus", "InProcessBus"]
+__all__ = ["Bus", "InProcessBus", "PollingBus"]

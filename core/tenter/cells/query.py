@@ -267,6 +267,9 @@ class ServerQuery:
     conditions: Sequence[Condition] = ()
     marker: str | None = None
     sort: tuple[Sort, ...] = field(default=DEFAULT_SORT)
+    partial: bool = False
+    """Whether instances of cells that do not answer are shown with the little that is known of them. Only possible in
+    the default order, from its beginning and without conditions, for there is nothing to sort or judge them by."""
 
     @property
     def order(self) -> tuple[Sort, ...]:

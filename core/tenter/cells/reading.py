@@ -17,9 +17,8 @@ import orjson
 import sqlalchemy as sa
 
 from tenter import errors
-from tenter.cells.cells import Cells
+from tenter.cells.cells import Cell, Cells
 from tenter.cells.query import ServerQuery
-from tenter.store import api_schema, cell_schema
 from tenter.store.api_schema import places
 from tenter.store.cell_schema import compute_nodes, instances
 from tenter.store.columns import Json
@@ -131,59 +130,89 @@ def _user_data(spec: Mapping[str, Any]) -> str | None:
     return user_data
 
 
+class PartialRow(dict[str, Any]):
+    """What the API database knows of an instance whose cell does not answer: ``uuid``, ``project_id``, ``user_id``,
+    ``created_at``, and ``brief`` (flavor, image_ref and the zone that was asked for; None if it is not kept)."""
+
+
 class ServerReader:
-    """Lists and single instances, as plain dicts with the columns of the table ``instances`` as keys."""
+    """Lists and single instances, as plain dicts with the columns of the table ``instances`` as keys.
+
+    A cell that does not answer in time is left out of lists; what is known of its instances elsewhere can be had too.
+    """
 
     def __init__(self, api_db: Database, cells: Cells) -> None:
         self._api_db = api_db
         self._cells = cells
 
-    def get(self, uuid: str, project_id: str | None = None, columns: Sequence[str] = ALL_COLUMNS) -> dict[str, Any]:
-        """Return one instance; with ``project_id`` only if it is of that project. Raises NotFound."""
+    def get(
+        self, uuid: str, project_id: str | None = None, columns: Sequence[str] = ALL_COLUMNS, partial: bool = False
+    ) -> dict[str, Any]:
+        """Return one instance; with ``project_id`` only if it is of that project. Raises NotFound.
+
+        If its cell does not answer: raises Unavailable, or with ``partial`` returns a PartialRow.
+        """
         missing = errors.NotFound(f"Instance {uuid} could not be found.")
         for look in range(_LOOKS):
             if look:
                 time.sleep(_MOVING_PAUSE)
-            with self._api_db.read() as connection:
-                place = connection.execute(_PLACE, {"uuid": uuid}).one_or_none()
+            place = self._place(uuid)
             if place is None or (project_id is not None and place.project_id != project_id):
                 raise missing
             if place.state in _NO_CELL:
                 return _from_place(place)
             if place.state == PLACED:
-                row = self._get_in_cell(place.cell_uuid, uuid, columns)
+                try:
+                    row = self._cells.ask_one(place.cell_uuid, lambda cell: _get_in_cell(cell, uuid, columns))
+                except errors.Unavailable:
+                    if partial:
+                        return _partial(place)
+                    raise
                 if row is not None:
                     return row
             # The place was read while the instance moved on or was being removed: look again.
         raise missing
 
-    def _get_in_cell(self, cell_uuid: str, uuid: str, columns: Sequence[str]) -> dict[str, Any] | None:
-        projection = _Projection(("uuid", "project_id", *columns))
-        with self._cells.get(cell_uuid).db.read() as connection:
-            row = connection.execute(_one_instance(projection.names), {"key": uuid}).one_or_none()
-        return None if row is None else projection.row(row)
+    def project_of(self, uuid: str) -> str | None:
+        """Return the project of an instance, wherever that is; None if there is no such instance."""
+        place = self._place(uuid)
+        return None if place is None else str(place.project_id)
+
+    def _place(self, uuid: str) -> Any:
+        """Return the place of an instance, None if there is no such instance."""
+        with self._api_db.read() as connection:
+            return connection.execute(_PLACE, {"uuid": uuid}).one_or_none()
 
     def list(self, query: ServerQuery) -> Sequence[dict[str, Any]]:
-        """Return one page. Raises Invalid if the marker is unknown."""
+        """Return one page. Raises Invalid if the marker is unknown, Unavailable if that is in a cell that is away."""
         if query.limit <= 0:
             return ()
         after = self._marker(query)
         key = _sort_key(query)
         unplaced = self._unplaced(query, key, after)
-        sources = [self._in_cell(cell.db, query, after) for cell in self._cells.all()]
+        until = time.monotonic() + self._cells.asking.timeout
+        cells = self._cells.all()
+        latest = until if len(cells) > 1 else None
+
+        def first(cell: Cell) -> Sequence[dict[str, Any]]:
+            return tuple(itertools.islice(_in_cell(cell.db, query, after, latest), query.limit))
+
+        answers = self._cells.ask(first, cells)
+        sources = [*answers.found.values()]
+        if answers.away and query.partial:
+            sources.append(self._in_cells_away(query, answers.away))
         if not unplaced and len(sources) == 1:
-            return tuple(itertools.islice(sources[0], query.limit))
-        backwards = all(sort.descending for sort in query.order)
-        chosen: dict[str, dict[str, Any]] = {}
-        placeless = {id(row) for row in unplaced}
-        for row in heapq.merge(unplaced, *sources, key=key, reverse=backwards):
-            if row["uuid"] in chosen:
-                if id(row) in placeless:
-                    continue
-            elif len(chosen) == query.limit:
-                break
-            chosen[row["uuid"]] = row
-        return tuple(chosen.values())
+            return sources[0]
+        return _merged(unplaced, sources, key, query)
+
+    def _in_cells_away(self, query: ServerQuery, cells: Sequence[str]) -> Sequence[dict[str, Any]]:
+        """Return the first ``limit`` instances of cells that do not answer, in the default order."""
+        select = sa.select(*_PLACE_COLUMNS).where(places.c.state == PLACED, places.c.cell_uuid.in_(cells))
+        if query.project_id is not None:
+            select = select.where(places.c.project_id == query.project_id)
+        select = select.order_by(places.c.created_at.desc(), places.c.instance_uuid.desc()).limit(query.limit)
+        with self._api_db.read() as connection:
+            return [_partial(place) for place in connection.execute(select)]
 
     def _marker(self, query: ServerQuery) -> dict[str, Any] | None:
         if query.marker is None:
@@ -210,47 +239,67 @@ class ServerReader:
             rows = [row for row in rows if (key(row) < start if backwards else start < key(row))]
         return rows[: query.limit]
 
-    def _in_cell(self, db: Database, query: ServerQuery, after: Mapping[str, Any] | None) -> Iterator[dict[str, Any]]:
-        """Yield a cell's instances in order, a page of the table at a time."""
-        projection = _Projection(query.needed)
-        select = _narrowed(projection.select(), query)
-        undecided = [condition for condition in query.conditions if not condition.exact]
-        size = query.limit
-        while True:
-            page = select if after is None else select.where(_follows(query, after))
-            with db.read() as connection:
-                rows = connection.execute(page.limit(size)).all()
-            for values in rows:
-                row = projection.row(values)
-                if all(condition.matches(row) for condition in undecided):
-                    yield row
-            if len(rows) < size:
-                return
-            after = projection.row(rows[-1])
-            size = max(size, 500)
-
-    def hosts(self) -> Sequence[tuple[str, str, str]]:
-        """Return host, node and availability zone of every compute node there is."""
+    def hosts(self) -> tuple[Sequence[tuple[str, str, str]], bool]:
+        """Return host, node and availability zone of every compute node, and whether all cells have answered."""
         query = sa.select(compute_nodes.c.host, compute_nodes.c.hypervisor_hostname, compute_nodes.c.availability_zone)
-        found: Sequence[tuple[str, str, str]] = ()
-        for cell in self._cells.all():
-            with cell.db.read() as connection:
-                found = (*found, *(tuple(row) for row in connection.execute(query)))
-        return found
 
-    def operations(self, instance_uuid: str) -> Sequence[dict[str, Any]]:
-        """Return the operations of an instance, the latest first; they are kept when the instance is gone."""
-        found: dict[str, dict[str, Any]] = {}
-        tables = [(self._api_db, api_schema.operations)]
-        tables += [(cell.db, cell_schema.operations) for cell in self._cells.all()]
-        for db, table in tables:
-            columns = [table.c[name] for name in _OPERATION_COLUMNS]
-            query = sa.select(*columns).where(table.c.instance_uuid == instance_uuid)
-            with db.read() as connection:
-                rows = connection.execute(query).all()
-            # A build is copied from the API database into its cell under the same UUID; the cell knows more.
-            found.update((row.uuid, dict(zip(_OPERATION_COLUMNS, row, strict=True))) for row in rows)
-        return sorted(found.values(), key=lambda row: (row["created_at"], row["seq"]), reverse=True)
+        def nodes(cell: Cell) -> Sequence[tuple[str, str, str]]:
+            with cell.db.read() as connection:
+                return [(row[0], row[1], row[2]) for row in connection.execute(query)]
+
+        answers = self._cells.ask(nodes)
+        return [node for found in answers.found.values() for node in found], not answers.away
+
+
+def _get_in_cell(cell: Cell, uuid: str, columns: Sequence[str]) -> dict[str, Any] | None:
+    projection = _Projection(("uuid", "project_id", *columns))
+    with cell.db.read() as connection:
+        row = connection.execute(_one_instance(projection.names), {"key": uuid}).one_or_none()
+    return None if row is None else projection.row(row)
+
+
+def _in_cell(
+    db: Database, query: ServerQuery, after: Mapping[str, Any] | None, until: float | None
+) -> Iterator[dict[str, Any]]:
+    """Yield a cell's instances in order, a page of the table at a time; raise Unavailable ``until`` when (monotonic) it
+    takes too long, for then nobody waits for them any more."""
+    projection = _Projection(query.needed)
+    select = _narrowed(projection.select(), query)
+    undecided = [condition for condition in query.conditions if not condition.exact]
+    size = query.limit
+    while until is None or time.monotonic() < until:
+        page = select if after is None else select.where(_follows(query, after))
+        with db.read() as connection:
+            rows = connection.execute(page.limit(size)).all()
+        for values in rows:
+            row = projection.row(values)
+            if all(condition.matches(row) for condition in undecided):
+                yield row
+        if len(rows) < size:
+            return
+        after = projection.row(rows[-1])
+        size = max(size, 500)
+    raise errors.Unavailable("It takes too long to find these instances.")
+
+
+def _merged(
+    unplaced: Sequence[dict[str, Any]],
+    sources: Sequence[Sequence[dict[str, Any]]],
+    key: Callable[[Mapping[str, Any]], Any],
+    query: ServerQuery,
+) -> Sequence[dict[str, Any]]:
+    """Return the first ``limit`` of rows that are each in order; what a cell says of an instance counts most."""
+    backwards = all(sort.descending for sort in query.order)
+    chosen: dict[str, dict[str, Any]] = {}
+    placeless = {id(row) for row in unplaced}
+    for row in heapq.merge(unplaced, *sources, key=key, reverse=backwards):
+        if row["uuid"] in chosen:
+            if id(row) in placeless or isinstance(row, PartialRow):
+                continue
+        elif len(chosen) == query.limit:
+            break
+        chosen[row["uuid"]] = row
+    return tuple(chosen.values())
 
 
 _PLACE_COLUMNS = (
@@ -261,22 +310,16 @@ _PLACE_COLUMNS = (
     places.c.cell_uuid,
     places.c.created_at,
     places.c.record,
+    places.c.brief,
 )
 _PLACE = sa.select(*_PLACE_COLUMNS).where(places.c.instance_uuid == sa.bindparam("uuid"))
-_OPERATION_COLUMNS = (
-    "uuid",
-    "seq",
-    "kind",
-    "instance_uuid",
-    "project_id",
-    "user_id",
-    "request_id",
-    "state",
-    "events",
-    "error",
-    "created_at",
-    "updated_at",
-)
+
+
+def _partial(place: Any) -> PartialRow:
+    return PartialRow(
+        uuid=place.instance_uuid, project_id=place.project_id, user_id=place.user_id, created_at=place.created_at,
+        brief=place.brief,
+    )  # fmt: skip
 
 
 def _from_place(place: Any) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -18,22 +19,19 @@ from tenter.contracts.identity import Bootstrap, IdentityDriver, SupportsIdentit
 from tenter.contracts.image import ImageDriver
 from tenter.contracts.network import NetworkDriver
 from tenter.contracts.virt import VirtDriver
-from tenter.operations.fabric import Fabric, open_fabric
+from tenter.operations.fabric import FIRST_CELL, Fabric, open_fabric, shared_dir
 
 LOG = logging.getLogger(__name__)
 P = TypeVar("P", bound=Plugin)
 
 
 @dataclass
-class Embedded:
-    """A whole cloud in this process."""
+class Drivers:
+    """The drivers that more than one role uses."""
 
-    fabric: Fabric
     identity: IdentityDriver
     image: ImageDriver
     network: NetworkDriver
-    conductor: ConductorService
-    compute: ComputeService
 
     def bootstrap(self, reset_password: bool = False) -> Bootstrap | None:
         """Make the administrator at first start; None if the identity driver has users of its own."""
@@ -41,12 +39,42 @@ class Embedded:
             return self.identity.bootstrap(reset_password)
         return None
 
-    def stop(self, timeout: float = 10.0) -> None:
-        """Finish or leave what runs within ``timeout`` seconds. Guests go on running."""
-        self.compute.stop(timeout)
-        self.conductor.stop(timeout)
-        for driver in (self.image, self.identity):
+    def close(self) -> None:
+        """Close all of them."""
+        for driver in (self.network, self.image, self.identity):
             driver.close()
+
+
+def load(kind: str, base: type[P], conf: cfg.ConfigOpts, state_dir: Path) -> P:
+    """Return the driver of a kind that the configuration chooses. Raises PluginBroken, or what it raises itself."""
+    return plugins.load(kind, conf[f"{kind}_driver"], base, conf, state_dir, conf.host)
+
+
+def load_drivers(conf: cfg.ConfigOpts) -> Drivers:
+    """Return the drivers whose state all processes of a machine share."""
+    shared = shared_dir(conf)
+    return Drivers(
+        load("identity", IdentityDriver, conf, shared),  # type: ignore[type-abstract]
+        load("image", ImageDriver, conf, shared),  # type: ignore[type-abstract]
+        load("network", NetworkDriver, conf, shared),  # type: ignore[type-abstract]
+    )
+
+
+@dataclass
+class Embedded(Drivers):
+    """A whole cloud in this process."""
+
+    fabric: Fabric
+    conductor: ConductorService
+    compute: ComputeService
+
+    def stop(self, timeout: float | None = None) -> None:
+        """Finish what runs within ``timeout`` seconds (default: graceful_timeout), or leave it; guests go on."""
+        seconds = self.fabric.conf.graceful_timeout if timeout is None else timeout
+        until = time.monotonic() + seconds
+        self.compute.stop(seconds)
+        self.conductor.stop(max(0.0, until - time.monotonic()))
+        self.close()
         self.fabric.close()
 
 
@@ -56,18 +84,12 @@ def start(conf: cfg.ConfigOpts) -> Embedded:
     Raises an error of :mod:`tenter.errors` with one sentence for the operator: a driver that is missing or cannot
     start, a database that cannot be used.
     """
-    state_dir = Path(conf.state_dir)
-
-    def load(kind: str, base: type[P]) -> P:
-        return plugins.load(kind, conf[f"{kind}_driver"], base, conf, state_dir, conf.host)
-
-    identity = load("identity", IdentityDriver)  # type: ignore[type-abstract]
-    image = load("image", ImageDriver)  # type: ignore[type-abstract]
-    network = load("network", NetworkDriver)  # type: ignore[type-abstract]
-    virt = load("virt", VirtDriver)  # type: ignore[type-abstract]
+    drivers = load_drivers(conf)
+    virt = load("virt", VirtDriver, conf, Path(conf.state_dir))  # type: ignore[type-abstract]
     fabric = open_fabric(conf, InProcessBus())
-    conductor = ConductorService(fabric)
-    compute = ComputeService(fabric, fabric.cells.all()[0], virt, network, image)
+    conductor = ConductorService(fabric, LOG.error, drivers.network)
+    cell = fabric.cells.named(FIRST_CELL)
+    compute = ComputeService(fabric, cell, virt, drivers.network, drivers.image, LOG.error)
     compute.start()
     conductor.start(sole=True)
-    return Embedded(fabric, identity, image, network, conductor, compute)
+    return Embedded(drivers.identity, drivers.image, drivers.network, fabric, conductor, compute)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 from tenter import __version__, errors
 
@@ -44,6 +45,8 @@ def _parser() -> argparse.ArgumentParser:
     up.add_argument("--debug", action="store_true", help="log everything")
     up.add_argument("--reset-password", action="store_true", help="give the user admin a new password")
 
+    _add_processes(commands, common)
+    _add_cell(commands, common)
     commands.add_parser("status", parents=[common], help="say whether the cloud is up and what it holds")
     teardown = commands.add_parser(
         "teardown", parents=[common], help="take off this host what a cloud made there",
@@ -52,12 +55,72 @@ def _parser() -> argparse.ArgumentParser:
         "next 'tenter up' makes the rest anew.",
     )  # fmt: skip
     teardown.add_argument("--purge", action="store_true", help="remove all servers before, the state directory after")
+    audit = commands.add_parser(
+        "audit", parents=[common], help="find what does not fit, and repair it",
+        description="Compare servers, claims, operations, places, quotas, ports and guests with each other. The cloud "
+        "may run or not. Exit codes: 0 all fits, 1 all that did not was repaired, 2 something is left, 3 no audit was "
+        "made.",
+    )  # fmt: skip
+    audit.add_argument("--repair", action="store_true", help="repair what can be proved to be wrong")
+    audit.add_argument("--json", action="store_true", help="print what was found as JSON")
     commands.add_parser("version", help="print versions of Tenter and of what it runs on")
 
     config = commands.add_parser("config", help="about the configuration")
     parts = config.add_subparsers(dest="part", metavar="PART", required=True)
     parts.add_parser("sample", help="print every option with its default and meaning, as a tenter.conf")
     return parser
+
+
+def _add_processes(commands: Any, common: argparse.ArgumentParser) -> None:
+    """The roles of ``tenter up`` as processes of their own."""
+    service = argparse.ArgumentParser(add_help=False, parents=[common])
+    service.add_argument("--debug", action="store_true", help="log everything")
+    service.add_argument("--host", metavar="NAME", help="name of this host (default: [DEFAULT] host)")
+    api = commands.add_parser(
+        "api", parents=[service], help="serve the API in processes of its own",
+        description="Serve the API with a master process and workers, over the databases that all processes share.",
+    )  # fmt: skip
+    api.add_argument("--workers", type=int, metavar="N", help="worker processes (default: [api] workers, 2)")
+    api.add_argument("--port", type=int, metavar="N", help="port to listen on (default: [api] port, 8774)")
+    api.add_argument("--reset-password", action="store_true", help="give the user admin a new password")
+    commands.add_parser(
+        "conductor", parents=[service], help="run a conductor; any number may run, each with a --state-dir of its own",
+        description="Run a conductor: it schedules builds and drives operations, in the API database and in all cells.",
+    )  # fmt: skip
+    compute = commands.add_parser(
+        "compute", parents=[service], help="run the compute of one host of a cell",
+        description="Run the compute of this host. It is known by the key in its state directory, never by its name, "
+        "and appears in its cell by itself.",
+    )  # fmt: skip
+    compute.add_argument("--cell", metavar="NAME", required=True, help="the cell that this host is in")
+    compute.add_argument("--driver", metavar="NAME", help="virt driver: libvirt, fake, or any other that is installed")
+
+
+def _add_cell(commands: Any, common: argparse.ArgumentParser) -> None:
+    cell = commands.add_parser("cell", help="add, list, disable and enable cells")
+    parts = cell.add_subparsers(dest="part", metavar="PART", required=True)
+    add = parts.add_parser("add", parents=[common], help="make a cell; its database is made, or brought up to date")
+    add.add_argument("--database", metavar="URL", help="its SQLAlchemy URL (default: the file NAME.sqlite)")
+    parts.add_parser("list", parents=[common], help="list the cells, with their hosts and servers")
+    disable = parts.add_parser("disable", parents=[common], help="put no new servers into a cell; those in it stay")
+    enable = parts.add_parser("enable", parents=[common], help="put new servers into a cell again")
+    for part in (add, disable, enable):
+        part.add_argument("name", metavar="NAME", help="the cell's name")
+
+
+def api() -> int:
+    """The console command ``tenter-api``."""
+    return main(["api", *sys.argv[1:]])
+
+
+def conductor() -> int:
+    """The console command ``tenter-conductor``."""
+    return main(["conductor", *sys.argv[1:]])
+
+
+def compute() -> int:
+    """The console command ``tenter-compute``."""
+    return main(["compute", *sys.argv[1:]])
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -68,10 +131,22 @@ def main(argv: Sequence[str] | None = None) -> int:
             from tenter.cli import up
 
             return up.run(args)
+        if args.command in ("api", "conductor", "compute"):
+            from tenter.cli import processes
+
+            return int(getattr(processes, args.command)(args))
+        if args.command == "cell":
+            from tenter.cli import cell
+
+            return cell.run(args)
         if args.command == "status":
             from tenter.cli import status
 
             return status.run(args)
+        if args.command == "audit":
+            from tenter.cli import audit
+
+            return audit.run(args)
         if args.command == "teardown":
             from tenter.cli import teardown
 

@@ -26,23 +26,41 @@ def prepare(state_dir: Path) -> None:
 
 
 def lock(state_dir: Path) -> IO[str]:
-    """Return the lock that says "this process runs on this state directory"; it ends with the process.
+    """Return the lock that says "this process alone runs on this state directory"; it ends with the process.
 
     Raises Conflict if another process has it.
     """
-    handle = open(state_dir / LOCK, "a+")  # noqa: SIM115
+    return _locked(state_dir, LOCK, fcntl.LOCK_EX, "'tenter up'")
+
+
+def lock_role(state_dir: Path, role: str, alone: bool = True) -> list[IO[str]]:
+    """Return the locks of a process of one role: no ``tenter up`` runs on the state directory, and (``alone``) no other
+    process of this role. Raises Conflict."""
+    held = [_locked(state_dir, LOCK, fcntl.LOCK_SH, "'tenter up'")]
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if alone:
+            held.append(_locked(state_dir, f"tenter-{role}.lock", fcntl.LOCK_EX, f"'tenter {role}'"))
+    except errors.Conflict:
+        held[0].close()
+        raise
+    return held
+
+
+def _locked(state_dir: Path, name: str, how: int, who: str) -> IO[str]:
+    handle = open(state_dir / name, "a+")  # noqa: SIM115
+    try:
+        fcntl.flock(handle, how | fcntl.LOCK_NB)
     except OSError:
         handle.seek(0)
         pid = handle.read().strip() or "unknown"
         handle.close()
         raise errors.Conflict(
-            f"A 'tenter up' (pid {pid}) runs on {state_dir}; stop it, or choose another --state-dir."
+            f"A {who} (pid {pid}) runs on {state_dir}; stop it, or choose another --state-dir."
         ) from None
-    handle.truncate(0)
-    handle.write(str(os.getpid()))
-    handle.flush()
+    if how == fcntl.LOCK_EX:
+        handle.truncate(0)
+        handle.write(str(os.getpid()))
+        handle.flush()
     return handle
 
 

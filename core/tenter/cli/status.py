@@ -1,4 +1,4 @@
-"""``tenter status``: what runs on a state directory, read from the store (the cloud need not be up)."""
+"""``tenter status``: what runs, measured: the API is asked, and everything else by its signs of life in the store."""
 
 from __future__ import annotations
 
@@ -6,39 +6,59 @@ import argparse
 import json
 import urllib.error
 import urllib.request
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import sqlalchemy as sa
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from tenter import errors
-from tenter.bus import InProcessBus
+from tenter.bus import PollingBus
 from tenter.cli import config, state
-from tenter.operations.fabric import Fabric, open_fabric
-from tenter.store import cell_schema, hosts, operations
+from tenter.operations.fabric import Fabric, has_api_database, open_fabric, shared_dir
+from tenter.store import api_schema, cell_schema, hosts, operations, presence
+from tenter.store.engine import Database
+
+MOST_OPERATIONS = 20
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print whether the API answers, the hosts and what is being done; exit code 1 if the API does not answer."""
+    """Print whether the API answers, the services, the hosts and what is being done.
+
+    Exit code 1 if the API does not answer, a cell cannot be reached, or an enabled service gives no sign of life.
+    """
     conf = config.read(args)
-    state_dir = Path(conf.state_dir)
-    if not (state_dir / "api.sqlite").exists() and not conf.database.api_connection:
-        raise errors.NotFound(f"There is no cloud in {state_dir}; 'tenter up --state-dir {state_dir}' makes one.")
+    directory = shared_dir(conf)
+    if not has_api_database(conf):
+        raise errors.NotFound(f"There is no cloud in {directory}; 'tenter up --state-dir {directory}' makes one.")
     console = Console()
-    url = _endpoint(state_dir)
+    url = _endpoint(directory)
     answers = url is not None and _answers(url)
     console.print(f"API {url or 'never started'}: {'up' if answers else 'does not answer'}")
-    fabric = open_fabric(conf, InProcessBus())
+    fabric = open_fabric(conf, PollingBus(), embedded=False)
+    found = _Found()
     try:
-        _print(console, fabric)
+        _look(fabric, found)
     finally:
         fabric.close()
-    return 0 if answers else 1
+    _print(console, found)
+    return 0 if answers and not found.wrong else 1
 
 
-def _endpoint(state_dir: Path) -> str | None:
-    path = state_dir / state.ENDPOINT
+@dataclass
+class _Found:
+    """What the databases say. ``wrong`` has a sentence for each thing that is not as it should be."""
+
+    services: list[tuple[str, ...]] = field(default_factory=list)
+    hosts: list[tuple[str, ...]] = field(default_factory=list)
+    doing: list[tuple[str, ...]] = field(default_factory=list)
+    servers: dict[str, int] = field(default_factory=dict)
+    wrong: list[str] = field(default_factory=list)
+
+
+def _endpoint(directory: Path) -> str | None:
+    path = directory / state.ENDPOINT
     return path.read_text().strip() if path.exists() else None
 
 
@@ -50,23 +70,60 @@ def _answers(url: str) -> bool:
         return False
 
 
-def _print(console: Console, fabric: Fabric) -> None:
-    table = Table("host", "zone", "state", "VCPU used", "MEMORY_MB used", "DISK_GB used")
-    doing = Table("operation", "instance", "step", "host", "attempt")
-    instances: dict[str, int] = {}
+def _look(fabric: Fabric, found: _Found) -> None:
+    down_after = fabric.conf.compute.service_down_time
+    _services(fabric.api_db, api_schema.services, down_after, "", found)
+    _operations(fabric.api_db, api_schema.operations, found)
     for cell in fabric.cells.all():
-        for view in hosts.host_views(cell.db, fabric.conf.compute.service_down_time):
-            used = [f"{r.used} of {r.capacity}" for r in (view.resources[c] for c in ("VCPU", "MEMORY_MB", "DISK_GB"))]
-            condition = ("up" if view.up else "down") + ("" if view.enabled else ", disabled")
-            table.add_row(view.node, view.zone, condition, *used)
-        with cell.db.read() as connection:
-            i, o = cell_schema.instances, cell_schema.operations
-            by_state = sa.select(i.c.vm_state, sa.func.count()).group_by(i.c.vm_state)
-            for state_name, count in connection.execute(by_state):
-                instances[state_name] = instances.get(state_name, 0) + count
-            for row in connection.execute(sa.select(o).where(o.c.state.in_(operations.OPEN)).limit(20)).mappings():
-                doing.add_row(row["kind"], row["instance_uuid"], row["step"], row["host"] or "", str(row["attempt"]))
-    console.print(table)
-    console.print("Servers: " + (", ".join(f"{count} {name}" for name, count in sorted(instances.items())) or "none"))
-    if doing.row_count:
-        console.print(doing)
+        try:
+            _services(cell.db, cell_schema.services, down_after, cell.name, found)
+            _operations(cell.db, cell_schema.operations, found)
+            for view in hosts.host_views(cell.db, down_after):
+                used = [f"{r.used} of {r.capacity}" for r in map(view.resources.get, _SHOWN) if r is not None]
+                condition = ("up" if view.up else "down") + ("" if view.enabled else ", disabled")
+                condition += f", failed {view.failed_builds} builds" if view.failed_builds else ""
+                found.hosts.append((cell.name, view.node, view.zone, condition, *used))
+            by_state = sa.select(cell_schema.instances.c.vm_state, sa.func.count())
+            with cell.db.read() as connection:
+                rows = connection.execute(by_state.group_by(cell_schema.instances.c.vm_state)).all()
+            for name, count in rows:
+                found.servers[name] = found.servers.get(name, 0) + count
+        except errors.Unavailable as exc:
+            found.wrong.append(str(exc))
+
+
+_SHOWN = ("VCPU", "MEMORY_MB", "DISK_GB")
+
+
+def _services(db: Database, table: sa.Table, down_after: float, cell: str, found: _Found) -> None:
+    for binary, host, age, up, enabled in presence.alive(db, table, down_after):
+        condition = ("up" if up else "down") + ("" if enabled else ", disabled")
+        found.services.append((cell, binary, host, condition, f"{age:.1f} s ago"))
+        if enabled and not up:
+            found.wrong.append(f"{binary} {host} is down: its last sign of life was {age:.0f} s ago.")
+
+
+def _operations(db: Database, table: sa.Table, found: _Found) -> None:
+    query = sa.select(table).where(table.c.state.in_(operations.OPEN)).order_by(table.c.seq).limit(MOST_OPERATIONS)
+    with db.read() as connection:
+        rows = connection.execute(query).mappings().all()
+    for row in rows:
+        found.doing.append((row["kind"], row["instance_uuid"], row["step"], row["host"] or "", str(row["attempt"])))
+
+
+def _print(console: Console, found: _Found) -> None:
+    tables = (
+        (("cell", "service", "host", "state", "last seen"), found.services),
+        (("cell", "host", "zone", "state", "VCPU used", "MEMORY_MB used", "DISK_GB used"), found.hosts),
+        (("operation", "instance", "step", "host", "attempt"), found.doing[:MOST_OPERATIONS]),
+    )
+    for heads, rows in tables:
+        if rows:
+            table = Table(*(Column(head, overflow="fold") for head in heads))
+            for row in rows:
+                table.add_row(*row)
+            console.print(table)
+    servers = ", ".join(f"{count} {name}" for name, count in sorted(found.servers.items()))
+    console.print(f"Servers: {servers or 'none'}")
+    for sentence in found.wrong:
+        console.print(sentence, soft_wrap=True, highlight=False)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import dataclasses
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -17,9 +17,11 @@ from tenter.contracts.image import ImageDriver
 from tenter.contracts.network import (
     VIF,
     AllocateRequest,
+    FixedIP,
     NetworkDriver,
     NetworkInfo,
     RequestedNetwork,
+    Subnet,
 )
 from tenter.contracts.virt import (
     DestroyRequest,
@@ -41,6 +43,15 @@ LOG = logging.getLogger(__name__)
 def vif_to_json(vif: VIF) -> dict[str, Any]:
     """Return a VIF as it is kept with its instance."""
     return dataclasses.asdict(vif)
+
+
+def vif_from_json(value: Mapping[str, Any]) -> VIF:
+    """Return the VIF that an instance keeps."""
+    ips = tuple(
+        FixedIP(ip["address"], Subnet(**{**ip["subnet"], "dns": tuple(ip["subnet"]["dns"])}), ip["version"])
+        for ip in value["fixed_ips"]
+    )
+    return VIF(**{**value, "fixed_ips": ips})
 
 
 def hardware(flavor: Mapping[str, Any]) -> Hardware:
@@ -66,9 +77,12 @@ class Guests:
         network: NetworkDriver,
         image: ImageDriver,
         wanted: Callable[[str], bool] = lambda uuid: True,
+        elsewhere: Callable[[str], bool] = lambda uuid: False,
     ) -> None:
+        """``wanted`` says whether an instance has a host and is not being deleted; ``elsewhere`` whether the cell has
+        it but not on this host: its ports are then not this host's to give back."""
         self.host = host
-        self._wanted = wanted
+        self._wanted, self._elsewhere = wanted, elsewhere
         self._conf, self._virt, self._network, self._image = conf, virt, network, image
         self._allocations = ThreadPoolExecutor(conf.compute.workers, thread_name_prefix="network")
 
@@ -110,6 +124,16 @@ class Guests:
         self._virt.destroy(DestroyRequest(self._ref(instance)))
         self._unplug(instance, keep_network)
 
+    def remove(self, uuid: str, handle: Mapping[str, Any] | None, vifs: Sequence[Mapping[str, Any]]) -> None:
+        """Remove what this host has of an instance that is gone, or is on another host by now."""
+        self._virt.destroy(DestroyRequest(GuestRef(uuid, handle)))
+        for vif in vifs:
+            self._network.unplug(uuid, vif_from_json(vif))
+        if not self._elsewhere(uuid):
+            for plugged in self._network.vifs(uuid):
+                self._network.unplug(uuid, plugged)
+            self._network.deallocate(uuid)
+
     def power_on(self, instance: objects.Instance) -> None:
         """Boot the guest."""
         info = self._network_info(instance)
@@ -145,6 +169,8 @@ class Guests:
         return vifs
 
     def _unplug(self, instance: objects.Instance, keep_network: bool) -> None:
+        if self._elsewhere(instance.uuid):
+            return
         for vif in self._network.vifs(instance.uuid):
             self._network.unplug(instance.uuid, vif)
         if not keep_network:

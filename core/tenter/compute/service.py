@@ -11,13 +11,15 @@ from typing import Any
 
 from tenter import errors, objects
 from tenter.cells import Cell
-from tenter.compute import identity, power_sync
+from tenter.compute import guest_audit, power_sync
 from tenter.compute.guests import Guests
+from tenter.compute.reaper import Reaper
 from tenter.contracts.image import ImageDriver
 from tenter.contracts.network import NetworkDriver
 from tenter.contracts.virt import GuestRef, HostSetup, SupportsConsoleOutput, VirtDriver
 from tenter.operations.fabric import Fabric
 from tenter.operations.kinds import all_kinds
+from tenter.operations.membership import Member
 from tenter.operations.model import COMPUTE
 from tenter.operations.runner import Runner, Source
 from tenter.store import cell_schema, hosts, instances
@@ -47,31 +49,56 @@ class ComputeService:
     """One host of one cell."""
 
     def __init__(
-        self, fabric: Fabric, cell: Cell, virt: VirtDriver, network: NetworkDriver, image: ImageDriver
+        self,
+        fabric: Fabric,
+        cell: Cell,
+        virt: VirtDriver,
+        network: NetworkDriver,
+        image: ImageDriver,
+        on_lost: Callable[[str], None] = lambda why: None,
     ) -> None:
+        """``on_lost`` is told, in a sentence, that another process has this host's identity; no more work is taken."""
+        self._on_lost = on_lost
         self._fabric, self._cell, self._virt, self._network = fabric, cell, virt, network
         self._conf = fabric.conf
         self.host: str = self._conf.host
-        self.uuid = identity.service_uuid(fabric.state_dir, BINARY)
-        self._guests = Guests(self._conf, self.host, virt, network, image, self._wanted)
+        self._member = Member(
+            cell.db, cell_schema.services, fabric.state_dir, BINARY, self.host, self._conf.compute.report_interval,
+            self._conf.compute.service_down_time, hosts.rename,
+        )  # fmt: skip
+        self.uuid = self._member.uuid
+        self._guests = Guests(
+            self._conf, self.host, virt, network, image, self._wanted,
+            lambda uuid: instances.is_elsewhere(cell.db, uuid, self.host),
+        )  # fmt: skip
+        self._reaper = Reaper(cell.db, self.uuid, self.host, self._guests)
         self._runner = Runner(
             COMPUTE, self.host, [Source(cell.db, cell_schema.operations, cell.uuid)], all_kinds(), fabric.bus,
-            fabric.cells, self._conf, self._conf.compute.workers, host_side=self._guests,
+            fabric.cells, self._conf, self._conf.compute.workers, host_side=self._guests, guard=self._reaper,
         )  # fmt: skip
         self._stopped = threading.Event()
         self._threads = [
             self._every(self._conf.compute.report_interval, self.report),
             self._every(self._conf.compute.power_sync_interval, self._sync),
+            self._every(self._conf.compute.report_interval, self._reap),
+            self._every(self._conf.compute.guest_audit_interval, self.audit),
         ]
 
-    def start(self) -> None:
-        """Make the host ready and take work. Raises what the drivers raise if it cannot be made ready."""
+    def start(self, stopped: threading.Event | None = None) -> None:
+        """Make the host ready and take work.
+
+        Raises what the drivers raise if it cannot be made ready, and Conflict if another compute runs with this one's
+        identity or name; ``stopped`` ends waiting for that.
+        """
+        self._member.join(stopped)
         wired = self._network.init_host(self.host)
         self._virt.init_host(HostSetup(self.host, wired.namespace, wired.mode))
         self.report()
+        self._reap()
         self._sync()
         self._fabric.bus.serve(self.host, ComputeEndpoint(self._virt, self._conf.compute.console_bytes))
         self._runner.start(sole=True)
+        self._audit_quietly()
         for thread in self._threads:
             thread.start()
         LOG.info("Compute %s is up with driver %s", self.host, self._virt.describe().name)
@@ -80,6 +107,7 @@ class ComputeService:
         """Take no more work, finish what runs within ``timeout`` seconds; guests go on running."""
         self._stopped.set()
         self._runner.stop(timeout)
+        self._member.leave()
         self._guests.close()
         self._virt.close()
         self._network.close()
@@ -96,10 +124,29 @@ class ComputeService:
         nodes = [
             dataclasses.replace(node, reserved={**kept, **node.reserved}) for node in self._virt.inventory()
         ]
-        hosts.report_service(self._cell.db, self.uuid, self.host, BINARY)
+        try:
+            self._member.report()
+        except errors.Conflict as exc:
+            self._stopped.set()
+            self._on_lost(str(exc))
+            raise
         hosts.report_nodes(
             self._cell.db, self.uuid, self.host, conf.availability_zone, self._virt.describe(), nodes, ratios
         )
+
+    def audit(self) -> None:
+        """Compare the guests on this host with what is recorded; what does not fit is kept with the node."""
+        destroy = self._conf.compute.unknown_guests == "destroy"
+        guest_audit.report(self._cell.db, self.uuid, self._virt, self._runner.works_on, destroy)
+
+    def _audit_quietly(self) -> None:
+        try:
+            self.audit()
+        except errors.TenterError as exc:
+            LOG.warning("The guests cannot be compared with the records now: %s", exc)
+
+    def _reap(self) -> None:
+        self._reaper.reap(self._runner.works_on)
 
     def _wanted(self, uuid: str) -> bool:
         return instances.is_wanted(self._cell.db, uuid)

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Callable
 
+from tenter import errors
+from tenter.conductor.audit import Duty
+from tenter.conductor.watch import Watch
+from tenter.contracts.network import NetworkDriver
 from tenter.contracts.scheduling import HostFilter, HostWeigher
 from tenter.operations.fabric import Fabric
 from tenter.operations.kinds import all_kinds
+from tenter.operations.membership import Member
 from tenter.operations.model import CONDUCTOR
 from tenter.operations.runner import Runner, Source
 from tenter.plugins import load_all
@@ -16,7 +22,10 @@ from tenter.store import api_schema, cell_schema, operations
 from tenter.store.engine import now
 
 LOG = logging.getLogger(__name__)
+BINARY = "tenter-conductor"
 PURGE_INTERVAL = 600.0
+LOOK_INTERVAL = 2.0
+"""Seconds between two looks for cells that are new."""
 
 
 def load_scheduler(fabric: Fabric) -> Scheduler:
@@ -31,34 +40,97 @@ def load_scheduler(fabric: Fabric) -> Scheduler:
 
 
 class ConductorService:
-    """Drives the steps of role conductor, of the API database and of every cell."""
+    """Drives the steps of role conductor, of the API database and of every cell.
 
-    def __init__(self, fabric: Fabric) -> None:
-        self._fabric = fabric
-        self._sources = [Source(fabric.api_db, api_schema.operations)] + [
-            Source(cell.db, cell_schema.operations, cell.uuid) for cell in fabric.cells.all()
-        ]
-        self._runner = Runner(
-            CONDUCTOR, None, self._sources, all_kinds(), fabric.bus, fabric.cells, fabric.conf,
-            fabric.conf.operations.workers, api_db=fabric.api_db, scheduler=load_scheduler(fabric),
+    Each database has a runner, with threads of its own: one that is slow or away does not hold up the others.
+    """
+
+    def __init__(
+        self,
+        fabric: Fabric,
+        on_lost: Callable[[str], None] = lambda why: None,
+        network: NetworkDriver | None = None,
+    ) -> None:
+        """``on_lost`` is told, in a sentence, that another process has this one's identity; no more work is taken.
+        ``network`` gives back the ports of instances whose host is away; without one they wait for the host."""
+        self._fabric, self._on_lost, self._network = fabric, on_lost, network
+        self._scheduler = load_scheduler(fabric)
+        self._kinds = all_kinds()
+        self._sole = False
+        self.runners: dict[str | None, Runner] = {}
+        self._sources: list[Source] = []
+        compute = fabric.conf.compute
+        self._member = Member(
+            fabric.api_db, api_schema.services, fabric.state_dir, BINARY, fabric.conf.host, compute.report_interval,
+            compute.service_down_time,
         )  # fmt: skip
         self._stopped = threading.Event()
-        self._purger = threading.Thread(target=self._purge, name="conductor-purge", daemon=True)
+        self._threads = [
+            threading.Thread(target=work, name=f"conductor-{name}", daemon=True)
+            for name, work in (("purge", self._purge), ("report", self._report), ("look", self._look))
+        ]
 
-    def start(self, sole: bool = False) -> None:
-        """Take work. ``sole``: there is no other conductor, so what an earlier one held is taken over at once."""
-        self._runner.start(sole)
-        self._purger.start()
+    def start(self, sole: bool = False, stopped: threading.Event | None = None) -> None:
+        """Take work. ``sole``: there is no other conductor, so what an earlier one held is taken over at once.
+
+        Raises Conflict if another conductor runs with this one's identity; ``stopped`` ends waiting for that.
+        """
+        self._sole = sole
+        self._member.join(stopped)
+        self._drive(Source(self._fabric.api_db, api_schema.operations))
+        self._find_cells()
+        for thread in self._threads:
+            thread.start()
+        fabric = self._fabric
+        Duty(fabric.conf, fabric.api_db, fabric.cells, self._network, self._stopped).start()
 
     def stop(self, timeout: float) -> None:
-        """Take no more work, finish what runs within ``timeout`` seconds."""
+        """Take no more work, finish what runs within ``timeout`` seconds, hand over the rest."""
         self._stopped.set()
-        self._runner.stop(timeout)
+        stopping = [threading.Thread(target=runner.stop, args=(timeout,)) for runner in self.runners.values()]
+        for thread in stopping:
+            thread.start()
+        for thread in stopping:
+            thread.join()
+        self._member.leave()
+
+    def _drive(self, source: Source) -> None:
+        fabric = self._fabric
+        runner = Runner(
+            CONDUCTOR, None, [source], self._kinds, fabric.bus, fabric.cells, fabric.conf,
+            fabric.conf.operations.workers, api_db=fabric.api_db, scheduler=self._scheduler,
+            network=self._network,
+        )  # fmt: skip
+        runner.start(self._sole)
+        Watch(source, runner, self._kinds, fabric.conf, self._stopped).start()
+        self.runners[source.cell_uuid] = runner
+        self._sources.append(source)
+
+    def _find_cells(self) -> None:
+        for cell in self._fabric.cells.all():
+            if cell.uuid not in self.runners:
+                self._drive(Source(cell.db, cell_schema.operations, cell.uuid))
+
+    def _look(self) -> None:
+        while not self._stopped.wait(LOOK_INTERVAL):
+            try:
+                self._find_cells()
+            except Exception as exc:
+                LOG.warning("Cannot look for cells: %s", exc)
+
+    def _report(self) -> None:
+        while not self._stopped.wait(self._fabric.conf.compute.report_interval):
+            try:
+                self._member.report()
+            except errors.Conflict as exc:
+                self._on_lost(str(exc))
+            except Exception as exc:
+                LOG.warning("Cannot give a sign of life: %s", exc)
 
     def _purge(self) -> None:
         retention = self._fabric.conf.operations.retention
         while True:
-            for source in self._sources:
+            for source in list(self._sources):
                 try:
                     operations.purge(source.db, source.table, now() - retention)
                 except Exception as exc:

@@ -5,6 +5,9 @@ from oslo_config import cfg
 OPTS = [
     cfg.StrOpt("listen", default="127.0.0.1", help="Address to listen on."),
     cfg.PortOpt("port", default=8774, help="Port to listen on."),
+    cfg.IntOpt("workers", default=2, min=1, help="Worker processes of 'tenter api'; 'tenter up' has one."),
+    cfg.FloatOpt("health_timeout", default=2.0, min=0.1,
+                 help="Seconds that /healthz and /readyz give each database to answer."),
     cfg.IntOpt("threads", default=12, min=1, help="Threads that answer requests, in each worker process."),
     cfg.IntOpt("client_timeout", default=60, min=1,
                help="Seconds after which a client that stalls within a request or an answer is dropped."),

@@ -9,6 +9,11 @@ OPTS = [
     cfg.FloatOpt("service_down_time", default=60.0, min=1, help="Seconds without a sign of life until a host is down."),
     cfg.FloatOpt("power_sync_interval", default=5.0, min=0.1,
                  help="Seconds between two comparisons of what guests do with what is recorded."),
+    cfg.StrOpt("unknown_guests", default="report", choices=["report", "destroy"],
+               help="What is done with a guest of ours that no server belongs to. Whoever restores a database from a "
+                    "copy should not have chosen destroy."),
+    cfg.FloatOpt("guest_audit_interval", default=60.0, min=0.1,
+                 help="Seconds between two looks for guests that no server belongs to, and for servers without guest."),
     cfg.FloatOpt("shutdown_timeout", default=20.0, min=0,
                  help="Seconds a guest is given to stop by itself before it is forced off."),
     cfg.FloatOpt("network_timeout", default=120.0, min=1,

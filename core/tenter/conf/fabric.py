@@ -18,6 +18,11 @@ def default_state_dir() -> str:
 OPTS = [
     cfg.StrOpt("state_dir", default=default_state_dir(), sample_default="/var/lib/tenter",
                help="Directory that holds all state: databases, images, disks, credentials."),
+    cfg.StrOpt("shared_dir", sample_default="state_dir",
+               help="Directory that all processes of a cloud on this machine share, if each has a state_dir of its "
+                    "own: the SQLite databases, and the state of the image, network and identity drivers."),
+    cfg.FloatOpt("graceful_timeout", default=10.0, min=0,
+                 help="Seconds that a process which is told to stop gives to what it does; the rest it hands over."),
     cfg.StrOpt("host", default=socket.gethostname(), sample_default="this machine's name",
                help="Name of this host as the API shows it."),
     cfg.StrOpt("virt_driver", default="libvirt", help="Name of the virt driver (entry point group tenter.virt)."),

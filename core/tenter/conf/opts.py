@@ -9,14 +9,16 @@ from oslo_config import cfg
 from oslo_log import log as oslo_logging
 
 from tenter import __version__
-from tenter.conf import api, compute, database, fabric, operations, scheduler
+from tenter.conf import api, cells, compute, database, fabric, operations, quota, scheduler
 
 SECTIONS: dict[str, Sequence[cfg.Opt]] = {
     "DEFAULT": fabric.OPTS,
     "api": api.OPTS,
+    "cells": cells.OPTS,
     "compute": compute.OPTS,
     "database": database.OPTS,
     "operations": operations.OPTS,
+    "quota": quota.OPTS,
     "scheduler": scheduler.OPTS,
 }
 

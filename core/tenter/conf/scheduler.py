@@ -5,7 +5,7 @@ from oslo_config import cfg
 OPTS = [
     cfg.ListOpt("filters", default=["ComputeFilter", "AvailabilityZoneFilter", "ResourceFilter"],
                 help="Filters in order (entry point group tenter.scheduler.filters)."),
-    cfg.ListOpt("weighers", default=["CPUWeigher", "RAMWeigher", "DiskWeigher"],
+    cfg.ListOpt("weighers", default=["CPUWeigher", "RAMWeigher", "DiskWeigher", "BuildFailureWeigher"],
                 help="Weighers (entry point group tenter.scheduler.weighers)."),
     cfg.IntOpt("alternates", default=2, min=0, help="Hosts kept as alternates beside the one chosen."),
 ]  # fmt: skip

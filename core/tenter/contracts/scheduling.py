@@ -43,6 +43,8 @@ class HostView:
     resources: Mapping[str, Resource]
     disabled_reason: str | None = None
     traits: frozenset[str] = frozenset()
+    failed_builds: int = 0
+    """Builds in a row that this host failed."""
 
 
 @dataclass(frozen=True)

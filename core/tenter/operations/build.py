@@ -8,6 +8,7 @@ swap to a delete removes what it put there. ``spawn`` runs on the host; where it
 from __future__ import annotations
 
 import dataclasses
+import logging
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,15 +18,16 @@ from oslo_db import exception as db_exception
 from tenter import errors, objects
 from tenter.contracts.scheduling import PlacementRequest
 from tenter.contracts.virt import PowerState
-from tenter.operations import faults
+from tenter.operations import faults, ports
 from tenter.operations.model import COMPUTE, CONDUCTOR, Apply, LeftBehind, OperationKind, Outcome, Step, StepContext
 from tenter.scheduler import Candidate, Scheduler
 from tenter.scheduler.pipeline import no_valid_host
-from tenter.store import cell_schema, claims, instances, operations
+from tenter.store import cell_schema, claims, hosts, instances, leftovers, operations
 from tenter.store.api_schema import operations as api_operations
 from tenter.store.engine import now
 from tenter.store.operations import SECRETS, Operation
 
+LOG = logging.getLogger(__name__)
 
 def amounts(flavor: Mapping[str, Any]) -> dict[str, int]:
     """Return what a flavor uses of each resource class; swap (MiB) is rounded up to GiB."""
@@ -62,7 +64,7 @@ def schedule(context: StepContext) -> Outcome:
     if place is None or place["state"] != instances.UNSCHEDULED:
         return Outcome(gone=True, apply=_forget(operation))
     row = place["record"]
-    if operation.attempt > 1 and any(instances.exists(cell.db, uuid) for cell in context.cells.all()):
+    if operation.attempt > 1 and _is_in_a_cell(context, uuid):
         # An earlier run of this step came that far; the build in the cell goes on by itself.
         return Outcome(gone=True, apply=_forget(operation))
     decision = _scheduler(context).select(placement_request(row))
@@ -70,16 +72,25 @@ def schedule(context: StepContext) -> Outcome:
         in_cell = _held_in_cell(operation, candidate)
         placed = {**row, **_position(candidate), "task_state": "scheduling", "operation_uuid": operation.uuid}
         try:
-            with candidate.cell.db.write() as connection:
+            with context.cells.using(candidate.cell) as db, db.write() as connection:
                 instances.insert_placed(
                     connection, placed, in_cell, candidate.view.provider_uuid, amounts(row["flavor"])
                 )
         except claims.ClaimLost:
             continue
+        except errors.Unavailable as exc:
+            LOG.warning("Cell %s is passed over: %s", candidate.cell.name, exc)
+            continue
         except db_exception.DBDuplicateEntry:
             return Outcome(gone=True, apply=_forget(operation))
         return _take_place(context, in_cell, candidate, row)
     raise no_valid_host(decision)
+
+
+def _is_in_a_cell(context: StepContext, uuid: str) -> bool:
+    """Return whether a cell has the instance. One that is away does not count: should it have it, it withdraws when it
+    is back and finds that the place went elsewhere."""
+    return any(context.cells.ask(lambda cell: instances.exists(cell.db, uuid)).found.values())
 
 
 def _position(candidate: Candidate) -> dict[str, Any]:
@@ -196,8 +207,22 @@ def spawn(context: StepContext) -> Outcome:
             connection, instance.uuid, operation.uuid, vm_state="active", power_state=int(PowerState.RUNNING),
             handle=dict(handle), network_info=vifs, launched_at=now(), fault=None,
         )  # fmt: skip
+        hosts.build_succeeded(connection, instance.node_uuid)
 
     return Outcome(apply=apply)
+
+
+def lost(context: StepContext) -> Outcome:
+    """Take the build off a host that is away; what it may have made stays claimed there until it is back."""
+    operation = context.operation
+    host = str(operation.host)
+    failed = {**operation.data.get("hosts", {}), host: "The host gave no sign of life any more."}
+    return Outcome(next="reschedule", data={"hosts": failed}, apply=_leave(context))
+
+
+def _leave(context: StepContext) -> Apply:
+    uuid, vifs = context.operation.instance_uuid, ports.give_back(context)
+    return lambda connection: leftovers.leave(connection, uuid, "built elsewhere", vifs)
 
 
 def reschedule(context: StepContext) -> Outcome:
@@ -234,10 +259,12 @@ class Build(OperationKind):
 
     kind = "build"
     action = "create"
+    without_host = "lost"
     steps = {
         "schedule": Step(CONDUCTOR, schedule, "conductor_schedule"),
         "confirm": Step(CONDUCTOR, confirm, "conductor_confirm"),
         "spawn": Step(COMPUTE, spawn, "compute_build_and_run"),
+        "lost": Step(CONDUCTOR, lost, "conductor_host_lost"),
         "reschedule": Step(CONDUCTOR, reschedule, "conductor_reschedule"),
     }
 
@@ -245,23 +272,23 @@ class Build(OperationKind):
         """Try another host where that may help; else ERROR, with a fault that says why."""
         if step == "schedule":
             return self._unplaced(context, error)
-        if step == "confirm" and not _in_cell(context):
-            return self._unconfirmed(context, error)
+        if step == "confirm" and (unconfirmed := self._unconfirmed(context, error)) is not None:
+            return unconfirmed
         operation, host = context.operation, context.operation.host
         left, cause = (True, error.cause) if isinstance(error, LeftBehind) else (False, error)
-        if step == "spawn" and host and not isinstance(cause, faults.WILL_NOT_MEND):
-            hosts = {**operation.data.get("hosts", {}), host: faults.sentence(error)}
-            return Outcome(next="reschedule", data={"hosts": hosts, "left": left})
+        leave: Apply | None = None
+        if step == "lost" or (step == "spawn" and (left or context.host_side is None)):
+            leave = _leave(context)
+        if step == "spawn" and host and context.host_side is not None and not isinstance(cause, faults.WILL_NOT_MEND):
+            return self._failed_on(context, host, error, leave)
 
         def apply(connection: sa.Connection) -> None:
-            changes: dict[str, Any] = {}
-            # What is left on a host stays there, and stays claimed, until a delete has removed it from there.
-            if not (left or operation.data.get("left")):
-                claims.give_back(connection, operation.instance_uuid)
-                changes = {"host": None, "node": None, "node_uuid": None, "network_info": []}
+            if leave is not None:
+                leave(connection)
+            claims.give_back(connection, operation.instance_uuid)
             instances.finish_task(
                 connection, operation.instance_uuid, operation.uuid, vm_state="error",
-                fault=faults.fault(faults.sentence(error)), **changes,
+                fault=faults.fault(faults.sentence(error)), host=None, node=None, node_uuid=None, network_info=[],
             )  # fmt: skip
 
         return Outcome(state="failed", error=faults.as_error(error, host or "conductor"), apply=apply)
@@ -271,21 +298,16 @@ class Build(OperationKind):
         if step == "spawn":
             context.host.destroy(instances.get(context.db, context.operation.instance_uuid))
 
-    def lost(self, context: StepContext, step: str) -> None:
-        """Remove the guest, where the instance was deleted or is built on another host by now.
+    def _failed_on(self, context: StepContext, host: str, error: Exception, leave: Apply | None) -> Outcome:
+        operation = context.operation
+        failed = {**operation.data.get("hosts", {}), host: faults.sentence(error)}
 
-        While a delete is going on, it is the delete that removes the guest, once this build has ended.
-        """
-        if step != "spawn":
-            return
-        uuid = context.operation.instance_uuid
-        try:
-            instance = instances.get(context.db, uuid)
-        except errors.NotFound:
-            context.host.destroy(objects.Instance(uuid=uuid, handle=None))
-            return
-        if instance.host != context.host.host:
-            context.host.destroy(instance, keep_network=True)
+        def apply(connection: sa.Connection) -> None:
+            hosts.build_failed(connection, operation.instance_uuid)
+            if leave is not None:
+                leave(connection)
+
+        return Outcome(next="reschedule", data={"hosts": failed}, apply=apply)
 
     def _unplaced(self, context: StepContext, error: Exception) -> Outcome:
         uuid = context.operation.instance_uuid
@@ -297,10 +319,14 @@ class Build(OperationKind):
             ),
         )
 
-    def _unconfirmed(self, context: StepContext, error: Exception) -> Outcome:
+    def _unconfirmed(self, context: StepContext, error: Exception) -> Outcome | None:
+        """Give the place up and the cell's rows with it; None if the place is this cell's."""
         operation = context.operation
         lost = self._unplaced(context, error)
         assert context.api_db is not None
         with context.api_db.write() as connection:
             lost.apply(connection)
+        # Not before: the conductor that scheduled may be slow and take the place until then, but not afterwards.
+        if _in_cell(context):
+            return None
         return Outcome(gone=True, apply=lambda connection: _withdraw(connection, operation))

@@ -9,9 +9,15 @@ from oslo_config import cfg
 
 from tenter.bus import Bus
 from tenter.cells import Cell, Cells
+from tenter.cells.asking import Asking
+from tenter.cells.database import CellDatabase
 from tenter.operations.requests import Requests
+from tenter.store import cells as cell_rows
 from tenter.store import flavors, migrate
+from tenter.store.cells import CellRow
 from tenter.store.engine import Database, sqlite_url
+
+FIRST_CELL = "cell1"
 
 
 @dataclass(frozen=True)
@@ -28,23 +34,71 @@ class Fabric:
     def close(self) -> None:
         """Close the databases."""
         self.api_db.close()
-        for cell in self.cells.all():
-            cell.db.close()
+        self.cells.close()
 
 
-def open_fabric(conf: cfg.ConfigOpts, bus: Bus) -> Fabric:
-    """Open the databases that ``conf`` names, bringing their schema up to date, and return the fabric.
+def shared_dir(conf: cfg.ConfigOpts) -> Path:
+    """Return the directory of what all processes of a cloud on this machine share."""
+    return Path(conf.shared_dir or conf.state_dir).absolute()
 
-    Raises Unavailable if a database cannot be reached, Conflict if one is newer than this release.
+
+def has_api_database(conf: cfg.ConfigOpts) -> bool:
+    """Return whether an API database is configured, or is where it is by default."""
+    return bool(conf.database.api_connection) or (shared_dir(conf) / "api.sqlite").exists()
+
+
+def cell_url(conf: cfg.ConfigOpts, name: str, given: str | None = None) -> str:
+    """Return the URL of a cell's database: as ``given``, as the configuration says of the first cell, or a file beside
+    the API database's."""
+    if given is None and name == FIRST_CELL:
+        given = conf.database.cell_connection
+    return given or sqlite_url(shared_dir(conf) / f"{name}.sqlite")
+
+
+def open_api_database(conf: cfg.ConfigOpts) -> Database:
+    """Return the API database with its schema up to date.
+
+    Raises Unavailable if it cannot be reached, Conflict if it is newer than this release.
     """
-    state_dir = Path(conf.state_dir)
-    pool = conf.database.pool_size
-    api_db = Database(conf.database.api_connection or sqlite_url(state_dir / "api.sqlite"), pool)
-    cell_db = Database(conf.database.cell_connection or sqlite_url(state_dir / "cell1.sqlite"), pool)
-    migrate.upgrade(api_db, "api")
-    migrate.upgrade(cell_db, "cell")
-    if migrate.cell_named(api_db, "cell1") is None:  # the first start, which the cell's row ends
-        flavors.seed_flavors(api_db)
-    cell_uuid = migrate.ensure_cell(api_db, "cell1")
-    cells = Cells(api_db, [Cell(cell_uuid, "cell1", cell_db)])
-    return Fabric(conf, state_dir, api_db, cells, bus, Requests(conf, api_db, cells, bus))
+    url = conf.database.api_connection or sqlite_url(shared_dir(conf) / "api.sqlite")
+    db = Database(url, conf.database.pool_size)
+    migrate.upgrade(db, "api")
+    return db
+
+
+def add_cell(conf: cfg.ConfigOpts, api_db: Database, name: str, url: str | None = None) -> Cell:
+    """Make the database of a cell, or bring it up to date, then make the cell known. It is no error if it was.
+
+    Raises Unavailable if the database cannot be reached, Conflict if it is newer than this release.
+    """
+    db = Database(cell_url(conf, name, url), conf.database.pool_size)
+    try:
+        migrate.upgrade(db, "cell")
+        if not cell_rows.list_cells(api_db):  # the first start, which the cell's row ends
+            flavors.seed_flavors(api_db)
+        row = cell_rows.ensure_cell(api_db, name, url)
+    except BaseException:
+        db.close()
+        raise
+    return Cell(row.uuid, row.name, db, row.disabled)
+
+
+def open_fabric(conf: cfg.ConfigOpts, bus: Bus, embedded: bool = True) -> Fabric:
+    """Open the API database and return the fabric with all its cells.
+
+    ``embedded``: the first cell is this process's own; it is made if it is not there, and must be usable. Databases of
+    other cells are opened when they are first used, and again and again while they are away. Raises Unavailable if a
+    database that is needed cannot be reached, Conflict if one is newer than this release.
+    """
+    api_db = open_api_database(conf)
+    own: list[Cell] = []
+    if embedded:
+        known = {row.name: row.database_url for row in cell_rows.list_cells(api_db)}
+        own.append(add_cell(conf, api_db, FIRST_CELL, known.get(FIRST_CELL)))
+
+    def opener(row: CellRow) -> Database:
+        url = cell_url(conf, row.name, row.database_url)
+        return CellDatabase(row.name, url, conf.database.pool_size, conf.database.retry_interval)
+
+    cells = Cells(api_db, own, opener, asking=Asking(conf.cells.timeout, conf.cells.retry_interval))
+    return Fabric(conf, Path(conf.state_dir), api_db, cells, bus, Requests(conf, api_db, cells, bus))

@@ -7,7 +7,10 @@ from typing import Any
 from tenter import errors
 from tenter.store.engine import now
 
-WILL_NOT_MEND = (errors.ImageUnusable, errors.Invalid, errors.QuotaExceeded, errors.NotFound, errors.CapabilityMissing)
+WILL_NOT_MEND = (
+    errors.ImageUnusable, errors.Invalid, errors.QuotaExceeded, errors.NotFound, errors.CapabilityMissing,
+    errors.DeadlinePassed,
+)  # fmt: skip
 """Errors that another host would raise too."""
 
 

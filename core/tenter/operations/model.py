@@ -16,6 +16,7 @@ import sqlalchemy as sa
 from tenter import errors, objects
 from tenter.bus import Bus
 from tenter.cells import Cells
+from tenter.contracts.network import NetworkDriver
 from tenter.contracts.virt import PowerState
 from tenter.scheduler import Scheduler
 from tenter.store.engine import Database
@@ -92,6 +93,16 @@ class HostSide(Protocol):
         """Return what the hypervisor says; NOSTATE if it knows no such guest."""
 
 
+class Guard(Protocol):
+    """What a host does around steps, so that nothing of an instance that has moved on stays behind."""
+
+    def begin(self, instance_uuid: str) -> None:
+        """Called before each step: removes what an earlier life of the instance left on this host. May raise."""
+
+    def disown(self, instance_uuid: str) -> None:
+        """Called when what a step did here no longer counts: removes the guest if it is no longer this host's."""
+
+
 @dataclass
 class StepContext:
     """What a step is given. ``db`` and ``table`` are where the operation's own row is."""
@@ -107,6 +118,8 @@ class StepContext:
     cell_uuid: str | None = None
     scheduler: Scheduler | None = None
     host_side: HostSide | None = None
+    network: NetworkDriver | None = None
+    """Of a conductor, where it has one: for giving back ports without the host they were on."""
 
     @property
     def host(self) -> HostSide:
@@ -135,13 +148,13 @@ class OperationKind(abc.ABC):
 
     steps: ClassVar[Mapping[str, Step]] = {}
 
+    without_host: ClassVar[str | None] = None
+    """The conductor's step that takes over from a step of role compute whose host is away; None: it must come back
+    before the deadline."""
+
     def abandon(self, context: StepContext, step: str) -> None:  # noqa: B027
         """Remove what runs of the step left whose process died; called before ``on_error`` when it is given up unrun
         (its deadline has passed, or it was begun too often). May raise; the operation ends all the same."""
-
-    def lost(self, context: StepContext, step: str) -> None:  # noqa: B027
-        """Remove what this attempt made on this host, if it no longer counts (cancelled, or taken over elsewhere) and
-        nobody else will. May raise; that is logged."""
 
     @abc.abstractmethod
     def on_error(self, context: StepContext, step: str, error: Exception) -> Outcome:

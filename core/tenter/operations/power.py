@@ -34,7 +34,9 @@ def failed(context: StepContext, error: Exception, vm_state: str | None = None) 
     """Return the outcome of a task that failed: a fault, and the states as the hypervisor says (or ``vm_state``)."""
     operation = context.operation
     values: dict[str, Any] = {"fault": faults.fault(faults.sentence(error))}
-    if vm_state is None:
+    if vm_state is None and context.host_side is None:
+        vm_state = "error"
+    elif vm_state is None:
         try:
             power = context.host.power_state(instances.get(context.db, operation.instance_uuid))
             values.update(vm_state=VM_STATES.get(power, "error"), power_state=int(power))

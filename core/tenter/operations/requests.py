@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import uuid as uuidlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import sqlalchemy as sa
@@ -14,17 +14,20 @@ from oslo_config import cfg
 from tenter import errors, objects
 from tenter.bus import Bus
 from tenter.cells import Cell, Cells
+from tenter.conf.operations import deadline_of
 from tenter.contracts.image import Image
 from tenter.contracts.network import RequestedNetwork
 from tenter.operations.model import COMPUTE, CONDUCTOR
 from tenter.operations.records import image_meta, instance_rows, rebuilt_spec
-from tenter.store import instances, operations
+from tenter.store import hosts, instances, operations, quota
 from tenter.store.api_schema import operations as api_operations
 from tenter.store.api_schema import places
 from tenter.store.cell_schema import instances as instances_table
 from tenter.store.cell_schema import operations as cell_operations
 from tenter.store.engine import Database, now
 from tenter.store.operations import SECRETS, Operation
+
+COMPUTE_BINARY = "tenter-compute"
 
 
 class _Unset:
@@ -106,27 +109,29 @@ class Requests:
         self._conf, self._api_db, self._cells, self._bus = conf, api_db, cells, bus
 
     def create(self, caller: Caller, request: CreateServers) -> Created:
-        """Record the servers and their builds; they appear in BUILD at once."""
+        """Record the servers and their builds; they appear in BUILD at once.
+
+        There are ``max_count`` of them, or as many as the quotas allow. Raises QuotaExceeded if they do not allow
+        ``min_count``.
+        """
+        while True:
+            try:
+                return self._create(caller, request)
+            except errors.QuotaExceeded as exc:
+                # The figures may be old already: claiming again decides.
+                allowed = _allowed(exc, request.flavor)
+                if allowed < request.min_count:
+                    raise _too_many(exc, request) from exc
+                request = replace(request, max_count=min(allowed, request.max_count))
+
+    def _create(self, caller: Caller, request: CreateServers) -> Created:
         reservation_id = "r-" + secrets.token_hex(4)
         rows = instance_rows(caller.project_id, caller.user_id, request, reservation_id)
         args = {SECRETS: {"admin_password": request.admin_password}} if request.admin_password else {}
         builds = [self._operation(caller, "build", row["uuid"], "schedule", CONDUCTOR, None, args) for row in rows]
         with self._api_db.write() as connection:
-            connection.execute(
-                sa.insert(places),
-                [
-                    {
-                        "instance_uuid": row["uuid"],
-                        "project_id": row["project_id"],
-                        "user_id": row["user_id"],
-                        "state": instances.UNSCHEDULED,
-                        "cell_uuid": None,
-                        "created_at": row["created_at"],
-                        "record": row,
-                    }
-                    for row in rows
-                ],
-            )
+            limits = quota.limits_of(connection, self._conf, caller.project_id)
+            instances.take_places(connection, rows, limits)
             operations.insert(connection, api_operations, *builds)
         for build in builds:
             self._bus.ring(CONDUCTOR, None, build.uuid)
@@ -139,22 +144,23 @@ class Requests:
             return
         cell = self._cells.of(uuid)
         assert cell is not None
-        with cell.db.write() as connection:
+        with self._cells.using(cell) as db, db.write() as connection:
             host = connection.execute(
                 sa.select(instances_table.c.host).where(instances_table.c.uuid == uuid)
             ).scalar()
             step, role = ("destroy", COMPUTE) if host else ("finish", CONDUCTOR)
+            if host and hosts.is_down(connection, host, COMPUTE_BINARY, self._conf.compute.service_down_time):
+                step, role = "abandon", CONDUCTOR
             operation = self._operation(caller, "delete", uuid, step, role, host)
             if not instances.begin_delete(connection, uuid, operation.uuid):
                 return
             operations.cancel_others(connection, cell_operations, uuid)
             operations.insert(connection, cell_operations, operation)
-        self._bus.ring(role, host, operation.uuid, cell.uuid)
+        self._bus.ring(role, host if role == COMPUTE else None, operation.uuid, cell.uuid)
 
     def _delete_unplaced(self, uuid: str) -> bool:
-        unplaced = sa.and_(places.c.instance_uuid == uuid, places.c.state != instances.PLACED)
         with self._api_db.write() as connection:
-            if connection.execute(sa.delete(places).where(unplaced)).rowcount != 1:
+            if not instances.forget_place(connection, uuid, unplaced=True):
                 return False
             # A build that a conductor holds now loses the place and removes itself.
             operations.cancel_unowned(connection, api_operations, uuid)
@@ -177,7 +183,7 @@ class Requests:
     def rebuild(self, caller: Caller, uuid: str, request: RebuildServer) -> None:
         """Make a server anew from an image. Raises Conflict unless it is active, stopped or in error."""
         cell = self._placed(caller, uuid, "rebuild")
-        with cell.db.read() as connection:
+        with self._cells.using(cell) as db, db.read() as connection:
             row = connection.execute(
                 sa.select(instances_table).where(instances_table.c.uuid == uuid)
             ).mappings().first()
@@ -201,13 +207,16 @@ class Requests:
         if request.admin_password:
             args[SECRETS] = {"admin_password": request.admin_password}
         self._begin(caller, cell, uuid, "rebuild", "rebuilding", ("active", "stopped", "error"), args, values)
+        with self._api_db.write() as connection:
+            instances.set_brief(connection, uuid, {**row, **values})
 
     def update(self, caller: Caller, uuid: str, changes: Mapping[str, Any]) -> None:
         """Write columns that describe a server (name, description, hostname, access addresses, metadata, tags)."""
         for _ in range(3):
             place = self._place(caller, uuid)
             if place["state"] == instances.PLACED:
-                with self._cells.get(place["cell_uuid"]).db.write() as connection:
+                cell = self._cells.get(place["cell_uuid"])
+                with self._cells.using(cell) as db, db.write() as connection:
                     instances.set_values(connection, uuid, **changes)
                 return
             with self._api_db.write() as connection:
@@ -225,7 +234,8 @@ class Requests:
         Raises Conflict while there is no guest, CapabilityMissing if the driver keeps no log.
         """
         cell = self._placed(caller, uuid, "get console output of")
-        instance = instances.get(cell.db, uuid)
+        with self._cells.using(cell) as db:
+            instance = instances.get(db, uuid)
         if instance.host is None or instance.launched_at is None:
             raise errors.Conflict(f"Instance {uuid} is not ready.")
         try:
@@ -255,7 +265,7 @@ class Requests:
         args: Mapping[str, Any],
         values: Mapping[str, Any],
     ) -> None:
-        with cell.db.write() as connection:
+        with self._cells.using(cell) as db, db.write() as connection:
             table = instances_table
             row = connection.execute(
                 sa.select(table.c.host, table.c.vm_state, table.c.task_state).where(table.c.uuid == uuid)
@@ -284,7 +294,7 @@ class Requests:
         return Operation(
             uuid=str(uuidlib.uuid4()), kind=kind, instance_uuid=uuid, project_id=caller.project_id,
             user_id=caller.user_id, request_id=caller.request_id, step=step, role=role, host=host,
-            deadline=now() + self._conf.operations.deadline, args=args or {},
+            deadline=now() + deadline_of(self._conf, kind), args=args or {},
         )  # fmt: skip
 
     def _place(self, caller: Caller, uuid: str) -> Mapping[str, Any]:
@@ -303,3 +313,21 @@ class Requests:
 
 def _not_found(uuid: str) -> errors.NotFound:
     return errors.NotFound(f"Instance {uuid} could not be found.")
+
+
+def _uses(flavor: objects.Flavor, count: int) -> dict[str, int]:
+    return {quota.INSTANCES: count, quota.CORES: count * flavor.vcpus, quota.RAM: count * flavor.memory_mb}
+
+
+def _allowed(exc: errors.QuotaExceeded, flavor: objects.Flavor) -> int:
+    """Return how many servers of a flavor the quotas left room for when a claim failed; it may be less than 0."""
+    used, limits = exc.details["used"], exc.details["limits"]
+    each = _uses(flavor, 1)
+    return min((limits[name] - used[name]) // each[name] for name in each if each[name] and limits[name] >= 0)
+
+
+def _too_many(exc: errors.QuotaExceeded, request: CreateServers) -> errors.QuotaExceeded:
+    used, limits = exc.details["used"], exc.details["limits"]
+    least = _uses(request.flavor, request.min_count)
+    over = [name for name in least if 0 <= limits[name] < used[name] + least[name]]
+    return quota.exceeded(over, least, used, limits)

@@ -18,7 +18,8 @@ from oslo_context.context import RequestContext
 from tenter import errors
 from tenter.bus import Bus
 from tenter.cells import Cells
-from tenter.operations.model import COMPUTE, HostSide, Kinds, LeftBehind, Outcome, StepContext
+from tenter.contracts.network import NetworkDriver
+from tenter.operations.model import COMPUTE, Guard, HostSide, Kinds, LeftBehind, Outcome, StepContext
 from tenter.scheduler import Scheduler
 from tenter.store import operations
 from tenter.store.engine import Database, now
@@ -34,6 +35,11 @@ class Source:
     db: Database
     table: sa.Table
     cell_uuid: str | None = None
+
+
+def deadline_passed(operation: Operation) -> errors.DeadlinePassed:
+    """Return the error for an operation that was not done in time."""
+    return errors.DeadlinePassed(f"It was not done within {operation.deadline - operation.created_at:.0f} s.")
 
 
 class Runner:
@@ -52,11 +58,14 @@ class Runner:
         api_db: Database | None = None,
         scheduler: Scheduler | None = None,
         host_side: HostSide | None = None,
+        network: NetworkDriver | None = None,
+        guard: Guard | None = None,
     ) -> None:
         self.role, self.host = role, host
         self.owner = f"{role}:{host or '-'}:{os.getpid()}:{uuidlib.uuid4().hex[:12]}"
         self._sources, self._kinds, self._bus, self._cells = list(sources), kinds, bus, cells
         self._conf, self._api_db, self._scheduler, self._host_side = conf, api_db, scheduler, host_side
+        self._network, self._guard = network, guard
         self._workers = workers
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix=f"{role}-step")
         self._bell = threading.Condition()
@@ -64,7 +73,9 @@ class Runner:
         self._stopping = False
         self._lock = threading.Lock()
         self._held: dict[str, Source] = {}
+        self._subjects: dict[str, str] = {}
         self._trying: set[str] = set()
+        self._asked: set[str] = set()
         self._threads = [
             threading.Thread(target=self._dispatch, name=f"{role}-dispatch", daemon=True),
             threading.Thread(target=self._renew, name=f"{role}-renew", daemon=True),
@@ -83,7 +94,8 @@ class Runner:
             thread.start()
 
     def stop(self, timeout: float = 10.0) -> None:
-        """Take no more work and wait for the steps that run, at most ``timeout`` seconds; others take over the rest."""
+        """Take no more work and wait for the steps that run, at most ``timeout`` seconds; the rest is handed over:
+        others may take it at once, and what this process still writes is refused."""
         with self._bell:
             self._stopping = True
             self._bell.notify_all()
@@ -91,11 +103,41 @@ class Runner:
         while self._held and time.monotonic() < until:
             time.sleep(0.02)
         self._pool.shutdown(wait=False, cancel_futures=True)
+        self._hand_over()
+
+    def ring(self) -> None:
+        """Look for work at once."""
+        self._heard(None, None)
+
+    def works_on(self, instance_uuid: str) -> bool:
+        """Return whether a step for the instance runs in this process, even one that no longer counts."""
+        with self._lock:
+            return instance_uuid in self._subjects.values()
+
+    def give_up(self, source: Source, operation: Operation, error: Exception) -> None:
+        """End an operation, or its step, that this runner has taken, as if the step had raised ``error``."""
+        context = self._context(source, operation)
+        self._log_failure(operation, error)
+        outcome = self._kinds[operation.kind].on_error(context, operation.step, error)
+        try:
+            self._write(source, operation, outcome, self._event(operation, now(), error))
+        except errors.StaleAttempt as exc:
+            self._stale(source, operation, exc)
+
+    def _hand_over(self) -> None:
+        with self._lock:
+            left = dict(self._held)
+        for uuid, source in left.items():
+            try:
+                operations.release(source.db, source.table, uuid, self.owner)
+            except Exception as exc:
+                LOG.warning("Operation %s cannot be handed over, its lease must run out: %s", uuid, exc)
 
     def _heard(self, uuid: str | None, cell: str | None) -> None:
         source = next((source for source in self._sources if source.cell_uuid == cell), None)
-        if uuid is not None and source is not None:
-            self._offer(source, uuid)
+        if uuid is not None:
+            if source is not None:
+                self._offer(source, uuid)
             return
         with self._bell:
             self._rung = True
@@ -103,8 +145,13 @@ class Runner:
 
     def _offer(self, source: Source, uuid: str) -> None:
         with self._lock:
-            # What still runs here although its lease ran out is not begun a second time beside itself.
-            if self._stopping or uuid in self._trying or uuid in self._held:
+            if self._stopping or uuid in self._trying:
+                return
+            if uuid in self._held:
+                # After a long halt of this process (SIGSTOP, a suspended machine) its own leases have run out, but its
+                # steps go on: they are renewed, not begun beside themselves. What a second thread ends or removes, the
+                # first may still be making.
+                self._asked.add(uuid)
                 return
             self._trying.add(uuid)
         try:
@@ -113,7 +160,7 @@ class Runner:
             self._trying.discard(uuid)
 
     def _dispatch(self) -> None:
-        poll = self._conf.operations.poll_interval
+        poll, trouble = self._conf.operations.poll_interval, ""
         while True:
             with self._bell:
                 if not self._rung and not self._stopping:
@@ -125,8 +172,11 @@ class Runner:
                 try:
                     for uuid in operations.todo(source.db, source.table, self.role, self.host, self._workers * 4):
                         self._offer(source, uuid)
+                    trouble = ""
                 except Exception as exc:
-                    LOG.warning("Cannot look for work: %s", exc)
+                    if str(exc) != trouble:
+                        LOG.warning("Cannot look for work: %s", exc)
+                    trouble = str(exc)
 
     def _renew(self) -> None:
         lease = self._conf.operations.lease
@@ -143,20 +193,19 @@ class Runner:
                         LOG.warning("Cannot renew leases: %s", exc)
 
     def _try(self, source: Source, uuid: str) -> None:
+        operation = None
         try:
             operation = operations.claim(
                 source.db, source.table, uuid, self.role, self.host, self.owner, self._conf.operations.lease
             )
         except Exception as exc:
             LOG.warning("Cannot claim operation %s: %s", uuid, exc)
-            return
-        finally:
-            with self._lock:
-                self._trying.discard(uuid)
-        if operation is None:
-            return
         with self._lock:
+            self._trying.discard(uuid)
+            if operation is None:
+                return
             self._held[uuid] = source
+            self._subjects[uuid] = operation.instance_uuid
         try:
             self._run(source, operation)
         except Exception as exc:
@@ -166,6 +215,11 @@ class Runner:
         finally:
             with self._lock:
                 self._held.pop(uuid, None)
+                self._subjects.pop(uuid, None)
+                asked = uuid in self._asked
+                self._asked.discard(uuid)
+            if asked:
+                self._offer(source, uuid)
 
     def _run(self, source: Source, operation: Operation) -> None:
         # Becomes this thread's current context, from which oslo.log takes request id and instance of every line.
@@ -176,46 +230,53 @@ class Runner:
         error: Exception | None = None
         try:
             self._check(source, operation, context)
+            if self._guard is not None:
+                self._guard.begin(operation.instance_uuid)
             outcome = kind.steps[step].run(context)
         except errors.StaleAttempt as exc:
-            self._stale(source, context, exc)
+            self._stale(source, operation, exc)
             return
         except Exception as exc:
             error = exc
         if error is not None:
             self._log_failure(operation, error)
             outcome = kind.on_error(context, step, error)
-        event = {
-            "event": kind.steps[step].event,
-            "step": step,
+        try:
+            self._write(source, operation, outcome, self._event(operation, started, error))
+        except errors.StaleAttempt as exc:
+            self._stale(source, operation, exc)
+
+    def _event(self, operation: Operation, started: float, error: Exception | None) -> dict[str, Any]:
+        return {
+            "event": self._kinds[operation.kind].steps[operation.step].event,
+            "step": operation.step,
             "started": started,
             "finished": now(),
             "result": "Error" if error else "Success",
             "host": self.host,
             "details": str(error) if error else None,
         }
-        try:
-            self._write(source, operation, outcome, event)
-        except errors.StaleAttempt as exc:
-            self._stale(source, context, exc)
 
     def _check(self, source: Source, operation: Operation, context: StepContext) -> None:
         if operation.cancel:
             raise operations.Cancelled(f"The operation {operation.kind} was cancelled.")
         kind, options = self._kinds[operation.kind], self._conf.operations
+        given_up: errors.TenterError
         if kind.expires and now() > operation.deadline:
-            why = f"It was not done within {options.deadline:.0f} s."
+            given_up = deadline_passed(operation)
         elif operation.step_attempt > options.max_takeovers:
             begun = operation.step_attempt - 1
-            why = f"The step {operation.step!r} was begun {begun} times and never came to an end."
+            given_up = errors.Unavailable(
+                f"The step {operation.step!r} was begun {begun} times and never came to an end."
+            )
         else:
             return
         try:
             kind.abandon(context, operation.step)
         except Exception as exc:
             LOG.warning("What step %s of %s left may not all be removed: %s", operation.step, operation.uuid, exc)
-            raise LeftBehind(errors.Unavailable(why)) from exc
-        raise errors.Unavailable(why)
+            raise LeftBehind(given_up) from exc
+        raise given_up
 
     def _context(self, source: Source, operation: Operation) -> StepContext:
         last = [0.0, False]
@@ -228,7 +289,7 @@ class Runner:
         return StepContext(
             operation=operation, db=source.db, table=source.table, cells=self._cells, bus=self._bus,
             api_db=self._api_db, conf=self._conf, cancelled=cancelled, cell_uuid=source.cell_uuid,
-            scheduler=self._scheduler, host_side=self._host_side,
+            scheduler=self._scheduler, host_side=self._host_side, network=self._network,
         )  # fmt: skip
 
     def _write(self, source: Source, operation: Operation, outcome: Outcome, event: dict[str, Any]) -> None:
@@ -262,13 +323,10 @@ class Runner:
         for uuid, role, host in waiting:
             self._bus.ring(role, host if role == COMPUTE else None, uuid, source.cell_uuid)
 
-    def _stale(self, source: Source, context: StepContext, error: errors.StaleAttempt) -> None:
-        operation = context.operation
+    def _stale(self, source: Source, operation: Operation, error: errors.StaleAttempt) -> None:
         LOG.info("%s: %s", operation.kind, error)
-        try:
-            self._kinds[operation.kind].lost(context, operation.step)
-        except Exception as exc:
-            LOG.warning("What step %s of %s made may not all be removed: %s", operation.step, operation.uuid, exc)
+        if self._guard is not None:
+            self._guard.disown(operation.instance_uuid)
         if isinstance(error, operations.Cancelled):
             operations.finish_cancelled(source.db, source.table, operation)
             with source.db.read() as connection:

@@ -34,18 +34,21 @@ class Decision:
 
     candidates: list[Candidate] = field(default_factory=list)
     refused: dict[str, tuple[str, Verdict]] = field(default_factory=dict)
+    away: list[str] = field(default_factory=list)
+    """Names of the cells whose database could not be reached."""
 
     def why(self) -> str:
         """Return a sentence that says why nothing is left, without names of hosts."""
+        away = f" {len(self.away)} of the cells cannot be reached now." if self.away else ""
         if not self.refused:
-            return "No host has reported yet."
+            return away.strip() or "No host has reported yet."
         counts = Counter((name, verdict.code) for name, verdict in self.refused.values())
         parts = []
         for (name, code), count in counts.most_common():
             example = next(v for n, v in self.refused.values() if (n, v.code) == (name, code))
             figures = ", ".join(f"{key} {value}" for key, value in example.figures.items())
             parts.append(f"{count} of {len(self.refused)} by {name}: {code}" + (f" ({figures})" if figures else ""))
-        return "Refused " + "; ".join(parts) + "."
+        return "Refused " + "; ".join(parts) + "." + away
 
     def explain(self) -> dict[str, object]:
         """Return the decision as JSON: candidates with their weights, and each refusal with its figures."""
@@ -77,10 +80,12 @@ class Scheduler:
         """Return the decision for one instance; with ``cell_uuid``, among the hosts of that cell only."""
         decision = Decision()
         passed: list[tuple[Cell, HostView]] = []
-        for cell in self._cells.all():
-            if cell_uuid is not None and cell.uuid != cell_uuid:
-                continue
-            for view in hosts.host_views(cell.db, self._conf.compute.service_down_time):
+        cells = [self._cells.get(cell_uuid)] if cell_uuid is not None else self._cells.enabled()
+        down_after = self._conf.compute.service_down_time
+        answers = self._cells.ask(lambda cell: hosts.host_views(cell.db, down_after), cells)
+        decision.away = [cell.name for cell in cells if cell.uuid in answers.away]
+        for cell in cells:
+            for view in answers.found.get(cell.uuid, ()):
                 refusal = self._refusal(view, request)
                 if refusal is None:
                     passed.append((cell, view))

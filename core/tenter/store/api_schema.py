@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-from tenter.store.columns import Json, operations_table, time_column, uuid_column
+from tenter.store.columns import Json, operations_table, services_table, time_column, uuid_column
 
 metadata = sa.MetaData()
 
@@ -29,7 +29,12 @@ places = sa.Table(
     sa.Column("state", sa.String(16), nullable=False),
     uuid_column("cell_uuid", nullable=True),
     time_column("created_at", nullable=False),
+    # What the instance uses of its project's quotas (beside one instance); whoever removes the row gives it back.
+    sa.Column("vcpus", sa.Integer, nullable=False, default=0),
+    sa.Column("memory_mb", sa.Integer, nullable=False, default=0),
     sa.Column("record", Json, nullable=True),
+    # Flavor, image and zone asked for: what is shown of the instance while its cell does not answer.
+    sa.Column("brief", Json, nullable=True),
     sa.Index("places_state", "state", "project_id", "created_at"),
 )
 
@@ -73,4 +78,26 @@ keypairs = sa.Table(
     sa.UniqueConstraint("user_id", "name"),
 )
 
+quota_limits = sa.Table(
+    # What was set by an administrator, for a project or for a quota class; what is not here is an option.
+    "quota_limits",
+    metadata,
+    sa.Column("owner_kind", sa.String(16), primary_key=True),
+    sa.Column("owner", sa.String(255), primary_key=True),
+    sa.Column("resource", sa.String(64), primary_key=True),
+    sa.Column("hard_limit", sa.Integer, nullable=False),
+)
+
+quota_usages = sa.Table(
+    # What a project (of its places) or a user (of key pairs) has: changed only together with what is counted.
+    "quota_usages",
+    metadata,
+    sa.Column("owner_kind", sa.String(16), primary_key=True),
+    sa.Column("owner", sa.String(64), primary_key=True),
+    sa.Column("resource", sa.String(64), primary_key=True),
+    sa.Column("used", sa.BigInteger, nullable=False, default=0),
+)
+
 operations = operations_table(metadata)
+
+services = services_table(metadata)

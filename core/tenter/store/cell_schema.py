@@ -4,25 +4,11 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-from tenter.store.columns import Json, operations_table, time_column, uuid_column
+from tenter.store.columns import Json, operations_table, services_table, time_column, uuid_column
 
 metadata = sa.MetaData()
 
-services = sa.Table(
-    "services",
-    metadata,
-    uuid_column("uuid", primary_key=True),
-    sa.Column("host", sa.String(255), nullable=False),
-    sa.Column("binary", sa.String(64), nullable=False),
-    sa.Column("version", sa.Integer, nullable=False),
-    sa.Column("disabled", sa.Boolean, nullable=False, default=False),
-    sa.Column("disabled_reason", sa.String(255), nullable=True),
-    sa.Column("forced_down", sa.Boolean, nullable=False, default=False),
-    time_column("last_seen", nullable=False),
-    time_column("created_at", nullable=False),
-    time_column("updated_at", nullable=True),
-    sa.UniqueConstraint("host", "binary"),
-)
+services = services_table(metadata, sa.UniqueConstraint("host", "binary"))
 
 compute_nodes = sa.Table(
     "compute_nodes",
@@ -37,6 +23,9 @@ compute_nodes = sa.Table(
     sa.Column("availability_zone", sa.String(255), nullable=False),
     sa.Column("cpu_info", Json, nullable=False),
     sa.Column("traits", Json, nullable=False),
+    sa.Column("failed_builds", sa.Integer, nullable=False, default=0),
+    # What its compute found that does not fit the last time it compared its guests with what is recorded.
+    sa.Column("findings", Json, nullable=True),
     time_column("created_at", nullable=False),
     time_column("updated_at", nullable=True),
     sa.Index("compute_nodes_host", "host"),
@@ -111,6 +100,22 @@ instances = sa.Table(
     sa.Index("instances_project", "project_id", "created_at", "uuid"),
     sa.Index("instances_created", "created_at", "uuid"),
     sa.Index("instances_host", "host"),
+)
+
+leftovers = sa.Table(
+    # What may still be on a host that was away when an instance went, or was built elsewhere. What it uses there stays
+    # claimed in its name, until the host's compute has removed it.
+    "leftovers",
+    metadata,
+    uuid_column("uuid", primary_key=True),
+    uuid_column("instance_uuid", nullable=False),
+    sa.Column("host", sa.String(255), nullable=False),
+    uuid_column("node_uuid", nullable=False),
+    sa.Column("handle", Json, nullable=True),
+    sa.Column("vifs", Json, nullable=False),
+    sa.Column("reason", sa.String(64), nullable=False),
+    time_column("created_at", nullable=False),
+    sa.Index("leftovers_node", "node_uuid", "instance_uuid"),
 )
 
 operations = operations_table(metadata)

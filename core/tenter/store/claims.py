@@ -13,8 +13,7 @@ from tenter.contracts.scheduling import Resource
 from tenter.contracts.virt import NodeInventory
 from tenter.store.cell_schema import claims, inventories
 
-INSTANCE = "instance"
-
+INSTANCE, OPERATION, LEFTOVER = "instance", "operation", "leftover"
 
 _AMOUNT = sa.bindparam("p_amount", type_=sa.BigInteger)
 _OF_PROVIDER = sa.and_(
@@ -71,6 +70,24 @@ def give_back(connection: sa.Connection, holder_uuid: str) -> None:
         connection.execute(_GIVE_BACK, values)
     if held:
         connection.execute(_FORGET, {"p_holder": holder_uuid})
+
+
+def force(connection: sa.Connection, holder_uuid: str, provider_uuid: str, amounts: Mapping[str, int]) -> None:
+    """Record that an instance uses ``amounts`` of a provider, whether or not there is room: it does use them."""
+    for resource_class, amount in amounts.items():
+        values = {"p_provider": provider_uuid, "p_class": resource_class, "p_amount": -amount}
+        connection.execute(_GIVE_BACK, values)
+        row = {
+            "holder_uuid": holder_uuid, "provider_uuid": provider_uuid, "resource_class": resource_class,
+            "holder_kind": INSTANCE, "amount": amount,
+        }  # fmt: skip
+        connection.execute(_RECORD, [row])
+
+
+def hand_over(connection: sa.Connection, holder_uuid: str, to_uuid: str, to_kind: str) -> None:
+    """Give all that the holder claimed to another holder; what is used does not change."""
+    change = sa.update(claims).where(claims.c.holder_uuid == holder_uuid)
+    connection.execute(change.values(holder_uuid=to_uuid, holder_kind=to_kind))
 
 
 def set_inventory(connection: sa.Connection, node: NodeInventory, ratios: Mapping[str, float]) -> None:

@@ -68,6 +68,7 @@ def operations_table(metadata: sa.MetaData) -> sa.Table:
         sa.Column("step_attempt", sa.Integer, nullable=False, default=0),
         sa.Column("owner", sa.String(128), nullable=True),
         time_column("lease_until", nullable=True),
+        time_column("claimed_at", nullable=True),
         time_column("deadline", nullable=False),
         sa.Column("cancel", sa.Boolean, nullable=False, default=False),
         sa.Column("args", Json, nullable=False),
@@ -80,4 +81,25 @@ def operations_table(metadata: sa.MetaData) -> sa.Table:
         sa.Index("operations_todo", "state", "role", "host"),
         sa.Index("operations_instance", "instance_uuid", "created_at"),
         sa.Index("operations_ended", "ended_at"),
+    )
+
+
+def services_table(metadata: sa.MetaData, *constraints: sa.schema.SchemaItem) -> sa.Table:
+    """Return the table of processes and their last signs of life; computes stand in their cell's database, conductors
+    in the API database. ``session`` names the one process that may report for the row, None if it left in order."""
+    return sa.Table(
+        "services",
+        metadata,
+        uuid_column("uuid", primary_key=True),
+        sa.Column("host", sa.String(255), nullable=False),
+        sa.Column("binary", sa.String(64), nullable=False),
+        sa.Column("version", sa.Integer, nullable=False),
+        sa.Column("disabled", sa.Boolean, nullable=False, default=False),
+        sa.Column("disabled_reason", sa.String(255), nullable=True),
+        sa.Column("forced_down", sa.Boolean, nullable=False, default=False),
+        sa.Column("session", sa.String(255), nullable=True),
+        time_column("last_seen", nullable=False),
+        time_column("created_at", nullable=False),
+        time_column("updated_at", nullable=True),
+        *constraints,
     )

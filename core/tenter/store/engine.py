@@ -19,7 +19,7 @@ from tenter import errors
 LOG = logging.getLogger(__name__)
 _AWAY = (
     "disk I/O error", "attempt to write a readonly database", "unable to open database file",
-    "disk image is malformed",
+    "disk image is malformed", "database is locked",
 )  # fmt: skip
 """What SQLite says when the file or its file system is at fault, not the statement."""
 

@@ -8,15 +8,13 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from tenter import errors
 from tenter.contracts.scheduling import HostView, Resource
 from tenter.contracts.virt import DriverInfo, NodeInventory
 from tenter.store import claims
-from tenter.store.cell_schema import compute_nodes, instances, inventories, operations, services
+from tenter.store.cell_schema import compute_nodes, instances, inventories, leftovers, operations, services
 from tenter.store.engine import Database, now
 
 LOG = logging.getLogger(__name__)
-SERVICE_VERSION = 1
 
 _VIEWS = (
     sa.select(
@@ -25,6 +23,7 @@ _VIEWS = (
         compute_nodes.c.hypervisor_hostname,
         compute_nodes.c.availability_zone,
         compute_nodes.c.traits,
+        compute_nodes.c.failed_builds,
         services.c.disabled,
         services.c.disabled_reason,
         services.c.forced_down,
@@ -41,40 +40,10 @@ _VIEWS = (
 )
 
 
-def report_service(db: Database, uuid: str, host: str, binary: str) -> None:
-    """Sign of life of a service, registering it if it is new.
-
-    Raises Conflict if another service of that binary already has that host's name.
-    """
-    at = now()
-    with db.write() as connection:
-        seen = sa.update(services).where(services.c.uuid == uuid, services.c.host == host).values(last_seen=at)
-        if connection.execute(seen).rowcount:
-            return
-        other = connection.execute(
-            sa.select(services.c.uuid).where(services.c.host == host, services.c.binary == binary)
-        ).scalar()
-        if other:
-            raise errors.Conflict(
-                f"Host {host!r} is already served by {binary} {other}; give this one another [DEFAULT] host, "
-                "or put its identity file back into the state directory."
-            )
-        earlier = connection.execute(sa.select(services.c.host).where(services.c.uuid == uuid)).scalar()
-        if earlier is not None:
-            _rename(connection, uuid, earlier, host)
-            return
-        connection.execute(
-            sa.insert(services).values(
-                uuid=uuid, host=host, binary=binary, version=SERVICE_VERSION, last_seen=at, created_at=at
-            )
-        )
-
-
-def _rename(connection: sa.Connection, uuid: str, earlier: str, host: str) -> None:
-    """Give a service and all that is on its host another host name: the key is the same, so it is the same host."""
+def rename(connection: sa.Connection, earlier: str, host: str) -> None:
+    """Give all that is on a host another host name: its key is the same, so it is the same host."""
     LOG.info("Host %s is called %s from now on", earlier, host)
-    connection.execute(sa.update(services).where(services.c.uuid == uuid).values(host=host, last_seen=now()))
-    for table in (compute_nodes, instances, operations):
+    for table in (compute_nodes, instances, leftovers, operations):
         connection.execute(sa.update(table).where(table.c.host == earlier).values(host=host))
 
 
@@ -132,6 +101,35 @@ def host_views(db: Database, down_after: float) -> list[HostView]:
             resources=resources[uuid],
             disabled_reason=row.disabled_reason,
             traits=frozenset(row.traits),
+            failed_builds=row.failed_builds,
         )
         for uuid, row in first.items()
     ]
+
+
+def build_failed(connection: sa.Connection, instance_uuid: str) -> None:
+    """Count one more build in a row that the instance's node failed."""
+    node = sa.select(instances.c.node_uuid).where(instances.c.uuid == instance_uuid).scalar_subquery()
+    count = compute_nodes.c.failed_builds
+    connection.execute(sa.update(compute_nodes).where(compute_nodes.c.uuid == node).values(failed_builds=count + 1))
+
+
+def build_succeeded(connection: sa.Connection, node_uuid: str) -> None:
+    """Forget the builds that the node failed before."""
+    failing = sa.and_(compute_nodes.c.uuid == node_uuid, compute_nodes.c.failed_builds > 0)
+    connection.execute(sa.update(compute_nodes).where(failing).values(failed_builds=0))
+
+
+def is_down(connection: sa.Connection, host: str, binary: str, down_after: float) -> bool:
+    """Return whether nobody serves the host: no such service, declared down, or not seen for ``down_after`` seconds."""
+    query = sa.select(services.c.forced_down, services.c.last_seen)
+    row = connection.execute(query.where(services.c.host == host, services.c.binary == binary)).first()
+    return row is None or row.forced_down or row.last_seen < now() - down_after
+
+
+def signs_of_life(db: Database, binary: str) -> dict[str, tuple[float, bool]]:
+    """Return, of each host that has such a service, when it was last seen and whether it was declared down."""
+    query = sa.select(services.c.host, services.c.last_seen, services.c.forced_down)
+    with db.read() as connection:
+        rows = connection.execute(query.where(services.c.binary == binary)).all()
+    return {row.host: (row.last_seen, bool(row.forced_down)) for row in rows}

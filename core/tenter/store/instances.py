@@ -8,7 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from tenter import errors, objects
-from tenter.store import claims, operations
+from tenter.store import claims, operations, quota
 from tenter.store.api_schema import places
 from tenter.store.cell_schema import instances
 from tenter.store.cell_schema import operations as cell_operations
@@ -31,7 +31,14 @@ _RECORD = (
     .where(places.c.instance_uuid == _UUID, places.c.state == UNSCHEDULED)
     .with_for_update()
 )
+_USES = (
+    sa.select(places.c.project_id, places.c.vcpus, places.c.memory_mb)
+    .where(places.c.instance_uuid == _UUID)
+    .with_for_update()
+)
+_SET_BRIEF = sa.update(places).where(places.c.instance_uuid == _UUID)
 _FORGET_PLACE = sa.delete(places).where(places.c.instance_uuid == _UUID)
+_FORGET_UNPLACED = _FORGET_PLACE.where(places.c.state != PLACED)
 _GET = sa.select(instances).where(instances.c.uuid == _UUID)
 _SET = sa.update(instances).where(instances.c.uuid == _UUID)
 _FINISH = sa.update(instances).where(
@@ -45,6 +52,7 @@ _BEGIN_DELETE = (
     .values(task_state=DELETING)
 )
 _INSERT = sa.insert(instances)
+_INSERT_PLACE = sa.insert(places)
 _REMOVE = sa.delete(instances).where(instances.c.uuid == _UUID)
 
 
@@ -68,6 +76,21 @@ def is_wanted(db: Database, uuid: str) -> bool:
     return row is not None and row.task_state != DELETING
 
 
+def is_elsewhere(db: Database, uuid: str, host: str) -> bool:
+    """Return whether the cell has the instance, but not on ``host``."""
+    query = sa.select(instances.c.host).where(instances.c.uuid == uuid)
+    with db.read() as connection:
+        row = connection.execute(query).first()
+    return row is not None and row.host != host
+
+
+def is_gone_from(db: Database, uuid: str, host: str) -> bool:
+    """Return whether the cell no longer has the instance, or not on ``host``."""
+    query = sa.select(instances.c.uuid).where(instances.c.uuid == uuid, instances.c.host == host)
+    with db.read() as connection:
+        return connection.execute(query).first() is None
+
+
 def unscheduled_record(connection: sa.Connection, uuid: str) -> dict[str, Any] | None:
     """Return what is known of an instance whose place is unscheduled, None if it is not; nobody changes it until the
     transaction ends."""
@@ -89,9 +112,72 @@ def exists(db: Database, uuid: str) -> bool:
         return connection.execute(sa.select(instances.c.uuid).where(instances.c.uuid == uuid)).first() is not None
 
 
-def forget_place(connection: sa.Connection, uuid: str) -> None:
-    """Remove an instance's place, after which nobody knows it any more."""
-    connection.execute(_FORGET_PLACE, {"p_uuid": uuid})
+def brief(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what an instance's place keeps for when its cell does not answer."""
+    return {"flavor": row["flavor"], "image_ref": row["image_ref"], "zone": row["pinned_zone"]}
+
+
+def set_brief(connection: sa.Connection, uuid: str, row: Mapping[str, Any]) -> None:
+    """Write what an instance's place keeps for when its cell does not answer."""
+    connection.execute(_SET_BRIEF, {"p_uuid": uuid, "brief": brief(row)})
+
+
+def take_places(
+    connection: sa.Connection, rows: Sequence[Mapping[str, Any]], limits: Mapping[str, int]
+) -> None:
+    """Write the places of new instances of one project, and claim what they use of its quotas.
+
+    Raises QuotaExceeded; then nothing may be committed.
+    """
+    new = [
+        {
+            "instance_uuid": row["uuid"],
+            "project_id": row["project_id"],
+            "user_id": row["user_id"],
+            "state": UNSCHEDULED,
+            "cell_uuid": None,
+            "created_at": row["created_at"],
+            "vcpus": row["flavor"]["vcpus"],
+            "memory_mb": row["flavor"]["memory_mb"],
+            "record": row,
+            "brief": brief(row),
+        }
+        for row in rows
+    ]
+    wanted = {
+        quota.INSTANCES: len(new),
+        quota.CORES: sum(place["vcpus"] for place in new),
+        quota.RAM: sum(place["memory_mb"] for place in new),
+    }
+    quota.claim(connection, quota.Owner(quota.PROJECT, rows[0]["project_id"]), wanted, limits)
+    connection.execute(_INSERT_PLACE, new)
+
+
+def restore_place(connection: sa.Connection, row: Mapping[str, Any], cell_uuid: str) -> None:
+    """Give an instance that is in a cell the place that it lost, with its share of the quotas, even beyond limits."""
+    uses = {quota.INSTANCES: 1, quota.CORES: row["flavor"]["vcpus"], quota.RAM: row["flavor"]["memory_mb"]}
+    owner = quota.Owner(quota.PROJECT, row["project_id"])
+    quota.claim(connection, owner, uses, dict.fromkeys(uses, quota.UNLIMITED))
+    place = {
+        "instance_uuid": row["uuid"], "project_id": row["project_id"], "user_id": row["user_id"], "state": PLACED,
+        "cell_uuid": cell_uuid, "created_at": row["created_at"], "vcpus": uses[quota.CORES],
+        "memory_mb": uses[quota.RAM], "record": None,
+    }  # fmt: skip
+    connection.execute(_INSERT_PLACE, [place])
+
+
+def forget_place(connection: sa.Connection, uuid: str, unplaced: bool = False) -> bool:
+    """Remove an instance's place, after which nobody knows it any more, and give back its share of the quotas.
+
+    With ``unplaced`` only if it is in no cell. Returns whether a place was removed.
+    """
+    uses = connection.execute(_USES, {"p_uuid": uuid}).first()
+    query = _FORGET_UNPLACED if unplaced else _FORGET_PLACE
+    if uses is None or connection.execute(query, {"p_uuid": uuid}).rowcount != 1:
+        return False
+    amounts = {quota.INSTANCES: 1, quota.CORES: uses.vcpus, quota.RAM: uses.memory_mb}
+    quota.give_back(connection, quota.Owner(quota.PROJECT, uses.project_id), amounts)
+    return True
 
 
 def get(db: Database, uuid: str) -> objects.Instance:

@@ -9,8 +9,11 @@ from oslo_db import exception as db_exception
 
 from tenter import errors
 from tenter.objects import KeyPair
+from tenter.store import quota
 from tenter.store.api_schema import keypairs
 from tenter.store.engine import Database, now
+
+_ONE = {quota.KEY_PAIRS: 1}
 
 
 def get_keypair(db: Database, user_id: str, name: str) -> KeyPair:
@@ -41,9 +44,18 @@ def list_keypairs(
 
 
 def create_keypair(
-    db: Database, user_id: str, name: str, type: str, public_key: str, fingerprint: str
+    db: Database,
+    user_id: str,
+    name: str,
+    type: str,
+    public_key: str,
+    fingerprint: str,
+    limit: int = quota.UNLIMITED,
 ) -> KeyPair:
-    """Write a key pair and return it. Raises Conflict if the user has one of that name."""
+    """Write a key pair and return it.
+
+    Raises Conflict if the user has one of that name, QuotaExceeded if they have ``limit`` of them.
+    """
     values = {
         "user_id": user_id,
         "name": name,
@@ -54,6 +66,7 @@ def create_keypair(
     }
     try:
         with db.write() as connection:
+            quota.claim(connection, quota.Owner(quota.USER, user_id), _ONE, {quota.KEY_PAIRS: limit})
             key = connection.execute(sa.insert(keypairs).values(**values)).inserted_primary_key
     except db_exception.DBDuplicateEntry as exc:
         raise errors.Conflict(f"Key pair {name!r} already exists.") from exc
@@ -66,6 +79,7 @@ def delete_keypair(db: Database, user_id: str, name: str) -> None:
     with db.write() as connection:
         if not connection.execute(query).rowcount:
             raise _unknown(user_id, name)
+        quota.give_back(connection, quota.Owner(quota.USER, user_id), _ONE)
 
 
 def _unknown(user_id: str, name: str) -> errors.NotFound:

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import logging
-import uuid as uuidlib
+import time
 from pathlib import Path
 
 import sqlalchemy as sa
 from oslo_db import exception as db_exception
 
 from tenter import errors
-from tenter.store.api_schema import cells
-from tenter.store.engine import Database, now
+from tenter.store.engine import Database
 
 LOG = logging.getLogger(__name__)
 HEADS = {"api": "api001", "cell": "cell001"}
 _PLACES = Path(__file__).parent / "migrations"
+_PATIENCE = 30.0
+"""Seconds that another process is given to bring the same database up to date."""
 
 
 def current(db: Database) -> str | None:
@@ -44,6 +45,9 @@ def upgrade(db: Database, which: str) -> None:
     LOG.info("Bringing the %s database up to %s", which, HEADS[which])
     try:
         command.upgrade(config, "head")
+    except (sa.exc.SQLAlchemyError, db_exception.DBError):
+        if not _other_did(db, which):
+            raise
     except CommandError as exc:
         raise errors.Conflict(
             f"The {which} database has schema {current(db)}, which this release does not know; "
@@ -51,17 +55,15 @@ def upgrade(db: Database, which: str) -> None:
         ) from exc
 
 
-def cell_named(db: Database, name: str) -> str | None:
-    """Return the UUID of the cell ``name``, None if there is none."""
-    with db.read() as connection:
-        return connection.execute(sa.select(cells.c.uuid).where(cells.c.name == name)).scalar()
+def _other_did(db: Database, which: str) -> bool:
+    """Return whether another process, which was at it first, has brought the database up to date; waits for it."""
+    until = time.monotonic() + _PATIENCE
+    while current(db) != HEADS[which]:
+        if time.monotonic() > until or not _has_tables(db):
+            return False
+        time.sleep(0.1)
+    return True
 
 
-def ensure_cell(db: Database, name: str) -> str:
-    """Return the UUID of the cell ``name``, adding it if it is new."""
-    with db.write() as connection:
-        uuid = connection.execute(sa.select(cells.c.uuid).where(cells.c.name == name)).scalar()
-        if uuid is None:
-            uuid = str(uuidlib.uuid4())
-            connection.execute(sa.insert(cells).values(uuid=uuid, name=name, created_at=now()))
-    return str(uuid)
+def _has_tables(db: Database) -> bool:
+    return bool(sa.inspect(db.engine).get_table_names())

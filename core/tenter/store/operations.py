@@ -43,6 +43,7 @@ class Operation:
     step_attempt: int = 0
     owner: str | None = None
     lease_until: float | None = None
+    claimed_at: float | None = None
     cancel: bool = False
     args: Mapping[str, Any] = field(default_factory=dict)
     data: Mapping[str, Any] = field(default_factory=dict)
@@ -90,6 +91,7 @@ class _Statements:
                 state=RUNNING,
                 owner=param("p_owner"),
                 lease_until=param("p_until", type_=sa.Double),
+                claimed_at=param("p_now", type_=sa.Double),
                 attempt=c.attempt + 1,
                 step_attempt=c.step_attempt + 1,
             )
@@ -139,6 +141,13 @@ def todo(db: Database, table: sa.Table, role: str, host: str | None, limit: int)
         return list(connection.execute(prepared.todo if host is None else prepared.todo_here, values).scalars())
 
 
+def hosts_with_work(db: Database, table: sa.Table, role: str) -> list[str]:
+    """Return the hosts on which operations of ``role`` are open."""
+    query = sa.select(table.c.host).where(table.c.state.in_(OPEN), table.c.role == role, table.c.host.is_not(None))
+    with db.read() as connection:
+        return list(connection.execute(query.distinct()).scalars())
+
+
 def claim(
     db: Database, table: sa.Table, uuid: str, role: str, host: str | None, owner: str, lease: float
 ) -> Operation | None:
@@ -181,6 +190,13 @@ def release_of_host(db: Database, table: sa.Table, role: str, host: str | None, 
         change = change.where(table.c.host == host)
     with db.write() as connection:
         return connection.execute(change.values(owner=None, lease_until=None)).rowcount
+
+
+def release(db: Database, table: sa.Table, uuid: str, owner: str) -> None:
+    """Free an operation that ``owner`` holds; what that one still writes is refused."""
+    mine = sa.and_(table.c.uuid == uuid, table.c.owner == owner, table.c.state == RUNNING)
+    with db.write() as connection:
+        connection.execute(sa.update(table).where(mine).values(owner=None, lease_until=None))
 
 
 def fenced(connection: sa.Connection, table: sa.Table, operation: Operation, **values: Any) -> None:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import sqlalchemy as sa
 from os_resource_classes import DISK_GB, MEMORY_MB, VCPU
 
 from tenter import errors
-from tenter.store.api_schema import places
+from tenter.store import leftovers
 from tenter.store.cell_schema import claims, compute_nodes, instances, inventories, services
 from tenter.store.engine import Database, now
 
@@ -87,24 +87,6 @@ def servers_on_nodes(db: Database, node_uuids: Iterable[str]) -> dict[str, list[
     return found
 
 
-def usage(db: Database, project_id: str) -> tuple[int, int, int]:
-    """Return what a project's instances in this cell use: how many, vCPUs, MiB of memory."""
-    query = sa.select(instances.c.flavor).where(instances.c.project_id == project_id)
-    with db.read() as connection:
-        return _sums(connection.execute(query).scalars().all())
-
-
-def unscheduled_usage(api_db: Database, project_id: str) -> tuple[int, int, int]:
-    """Return the same for a project's instances that are in no cell."""
-    query = sa.select(places.c.record).where(places.c.project_id == project_id, places.c.record.is_not(None))
-    with api_db.read() as connection:
-        return _sums([record.get("flavor") or {} for record in connection.execute(query).scalars()])
-
-
-def _sums(flavors: Sequence[Mapping[str, Any]]) -> tuple[int, int, int]:
-    return len(flavors), sum(f.get("vcpus", 0) for f in flavors), sum(f.get("memory_mb", 0) for f in flavors)
-
-
 def _amounts() -> list[sa.ColumnElement[Any]]:
     columns: list[sa.ColumnElement[Any]] = []
     for name, resource_class in (("vcpus", VCPU), ("memory_mb", MEMORY_MB), ("local_gb", DISK_GB)):
@@ -136,6 +118,7 @@ def delete_service(db: Database, uuid: str) -> bool:
         if host is None:
             return False
         held = sa.select(instances.c.uuid).where(instances.c.node_uuid.in_(nodes)).limit(1)
+        leftovers.give_up(connection, nodes)
         claimed = sa.select(claims.c.holder_uuid).where(claims.c.provider_uuid.in_(nodes)).limit(1)
         if connection.execute(held).first() or connection.execute(claimed).first():
             raise errors.Conflict(f"Host {host} has instances; delete them or move them away first.")

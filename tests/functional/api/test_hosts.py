@@ -196,20 +196,6 @@ def test_zones(world: World) -> None:
     assert zone["hosts"]["b"]["nova-compute"]["available"] is True
 
 
-def test_limits_say_what_is_used(world: World) -> None:
-    node = world.add_host()
-    world.add_instance(node)
-    world.add_instance(node)
-    absolute = world.member.get("/limits")["limits"]["absolute"]
-    used = ("totalInstancesUsed", "totalCoresUsed", "totalRAMUsed", "maxTotalInstances")
-    assert tuple(absolute[name] for name in used) == (2, 2, 4096, -1)
-    assert world.stranger.get("/limits")["limits"]["absolute"]["totalInstancesUsed"] == 0
-    query = f"/limits?tenant_id={world.member.project_id}"
-    assert world.admin.get(query)["limits"]["absolute"]["totalInstancesUsed"] == 2
-    world.stranger.get(query, status=403)
-    world.member.get("/limits?x=1", 75, status=400)
-
-
 def test_there_are_no_aggregates(world: World) -> None:
     assert world.admin.get("/os-aggregates") == {"aggregates": []}
     world.member.get("/os-aggregates", status=403)

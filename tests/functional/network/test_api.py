@@ -377,3 +377,17 @@ def test_extensions(me: Client) -> None:
     assert "security-group" in aliases
     me("GET", "/v2.0/extensions/security-group", status=200)
     me("GET", "/v2.0/extensions/router", status=404)
+
+
+def test_quotas_say_that_nothing_is_limited(me: Client, stranger: Client) -> None:
+    limits = me("GET", f"/v2.0/quotas/{PROJECT}", status=200)["quota"]
+    assert (limits["network"], limits["port"], limits["router"]) == (-1, -1, 0)
+    assert me("GET", f"/v2.0/quotas/{PROJECT}/default", status=200)["quota"] == limits
+    before = me("GET", f"/v2.0/quotas/{PROJECT}/details", status=200)["quota"]
+    assert set(before) == set(limits) and before["security_group"]["used"] == 1
+    me.network(name="one more")
+    after = me("GET", f"/v2.0/quotas/{PROJECT}/details.json", status=200)["quota"]["network"]
+    assert after == {"limit": -1, "used": before["network"]["used"] + 1, "reserved": 0}
+    stranger("GET", f"/v2.0/quotas/{PROJECT}", status=403)
+    stranger("GET", f"/v2.0/quotas/{PROJECT}/details", status=403)
+    me("PUT", f"/v2.0/quotas/{PROJECT}", {"quota": {"network": 1}}, status=405)

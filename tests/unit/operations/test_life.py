@@ -232,7 +232,8 @@ def test_after_its_deadline_a_build_fails_but_a_delete_goes_on(make_cloud: MakeC
     row = cloud.settled(uuid)
     assert row["vm_state"] == "error" and "not done within 1 s" in row["fault"]["message"]
     assert cloud.guests() == set() and cloud.ports() == set()
-    cloud.embedded.compute._runner._stopping = cloud.embedded.conductor._runner._stopping = True
+    for runner in (cloud.embedded.compute._runner, *cloud.embedded.conductor.runners.values()):
+        runner._stopping = True
     cloud.requests.delete(CALLER, uuid)
     cloud.drop()
     time.sleep(1.1)

@@ -60,7 +60,11 @@ class World:
 
     def scheduler(self, *names: str, filters: list[Any] | None = None, weighers: list[Any] | None = None) -> Scheduler:
         chosen = [(name, self.plugin(name)) for name in names]
-        cells: Any = SimpleNamespace(all=lambda: [SimpleNamespace(uuid=db, name=db, db=db) for db in self.views])
+        cells: Any = SimpleNamespace(
+            enabled=lambda: [SimpleNamespace(uuid=db, name=db, db=db) for db in self.views],
+            get=lambda uuid: SimpleNamespace(uuid=uuid, name=uuid, db=uuid),
+            ask=lambda question, of: SimpleNamespace(found={cell.uuid: question(cell) for cell in of}, away={}),
+        )
         return Scheduler(
             self.conf, cells,
             [(n, p) for n, p in chosen if isinstance(p, HostFilter)] + [(type(f).__name__, f) for f in filters or []],

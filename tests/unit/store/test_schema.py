@@ -13,7 +13,7 @@ from alembic import autogenerate
 from alembic.migration import MigrationContext
 
 from tenter import errors
-from tenter.store import api_schema, cell_schema, migrate
+from tenter.store import api_schema, cell_schema, cells, migrate
 from tenter.store.engine import Database, now, sqlite_url
 
 SCHEMAS = {"api": api_schema.metadata, "cell": cell_schema.metadata}
@@ -72,7 +72,7 @@ def test_a_transaction_that_raises_leaves_nothing(api_db: Database, error: type[
 DYING = """
 import os, sys
 import sqlalchemy as sa
-from tenter.store import migrate
+from tenter.store import cells, migrate
 from tenter.store.engine import Database
 db, left = Database(sys.argv[1]), [int(sys.argv[3])]
 @sa.event.listens_for(db.engine, "before_cursor_execute")
@@ -100,7 +100,7 @@ def test_a_first_start_that_is_killed_is_made_good_by_the_next(tmp_path: Path, w
 
 def test_cells_are_made_once(api_db: Database) -> None:
     with ThreadPoolExecutor(8) as pool:
-        found = set(pool.map(lambda n: migrate.ensure_cell(api_db, "cell1"), range(16)))
+        found = set(pool.map(lambda n: cells.ensure_cell(api_db, "cell1").uuid, range(16)))
     assert len(found) == 1
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -17,6 +17,7 @@ import sqlalchemy as sa
 from tenter import errors
 from tenter.bus import InProcessBus
 from tenter.cells import Cell, Cells
+from tenter.cells.asking import Asking
 from tenter.cells.reading import ServerReader
 from tenter.conf.opts import new_conf
 from tenter.contracts.identity import Identity
@@ -106,7 +107,9 @@ class FakeNetwork:
 class Api:
     """The application under test, and its databases."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(
+        self, directory: Path, more_cells: Sequence[Cell] = (), asking: Asking | None = None
+    ) -> None:
         self.conf = new_conf([], state_dir=directory, api__max_instances_per_request=20)
         self.api_db = Database(sqlite_url(directory / "api.sqlite"))
         self.cell_db = Database(sqlite_url(directory / "cell.sqlite"))
@@ -114,7 +117,7 @@ class Api:
         cell_schema.metadata.create_all(self.cell_db.engine)
         flavors.seed_flavors(self.api_db)
         keypairs.create_keypair(self.api_db, "ann", "mine", "ssh", "ssh-ed25519 AAAA", "ff:ff")
-        cells = Cells(self.api_db, [Cell(CELL, "cell1", self.cell_db)])
+        cells = Cells(self.api_db, [Cell(CELL, "cell1", self.cell_db), *more_cells], asking=asking)
         self.images, self.network = FakeImages(), FakeNetwork()
         self.bus = InProcessBus()
         self.fabric = SimpleNamespace(
@@ -155,19 +158,20 @@ class Api:
         assert answer.status_code == 202, answer.text
         return answer.json["server"]
 
-    def place(self, uuid: str, **values: Any) -> None:
-        """Move a server that was created into the cell, with ``values`` for its columns."""
+    def place(self, uuid: str, cell: Cell | None = None, **values: Any) -> None:
+        """Move a server that was created into a cell (default: the first), with ``values`` for its columns."""
+        cell_uuid, db = (cell.uuid, cell.db) if cell else (CELL, self.cell_db)
         with self.api_db.write() as connection:
             table = api_schema.places
             row = connection.execute(sa.select(table).where(table.c.instance_uuid == uuid)).one()
             connection.execute(
                 sa.update(table)
                 .where(table.c.instance_uuid == uuid)
-                .values(state="placed", cell_uuid=CELL, record=None)
+                .values(state="placed", cell_uuid=cell_uuid, record=None)
             )
         record = {**row.record, "host": "node1", "node": "node1.example", "task_state": None, "vm_state": "active",
                   "power_state": 1, "availability_zone": "nova", "launched_at": now(), **values}  # fmt: skip
-        with self.cell_db.write() as connection:
+        with db.write() as connection:
             connection.execute(sa.insert(cell_schema.instances), [record])
 
     def active(self, network_info: Any = None, values: dict[str, Any] | None = None, **server: Any) -> str:
@@ -205,8 +209,10 @@ class Api:
     def reset(self) -> None:
         """Forget everything but the flavors and the key pair."""
         with self.api_db.write() as connection:
-            for table in (api_schema.places, api_schema.operations):
+            for table in (api_schema.places, api_schema.operations, api_schema.quota_limits):
                 connection.execute(sa.delete(table))
+            used = api_schema.quota_usages
+            connection.execute(sa.delete(used).where(used.c.owner_kind == "project"))
         with self.cell_db.write() as connection:
             for table in cell_schema.metadata.sorted_tables:
                 connection.execute(sa.delete(table))

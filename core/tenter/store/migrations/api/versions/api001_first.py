@@ -71,6 +71,7 @@ def upgrade() -> None:
         sa.Column("step_attempt", sa.Integer(), nullable=False),
         sa.Column("owner", sa.String(length=128), nullable=True),
         sa.Column("lease_until", sa.Double(), nullable=True),
+        sa.Column("claimed_at", sa.Double(), nullable=True),
         sa.Column("deadline", sa.Double(), nullable=False),
         sa.Column("cancel", sa.Boolean(), nullable=False),
         sa.Column("args", Json(), nullable=False),
@@ -93,14 +94,48 @@ def upgrade() -> None:
         sa.Column("state", sa.String(length=16), nullable=False),
         sa.Column("cell_uuid", sa.String(length=36), nullable=True),
         sa.Column("created_at", sa.Double(), nullable=False),
+        sa.Column("vcpus", sa.Integer(), nullable=False),
+        sa.Column("memory_mb", sa.Integer(), nullable=False),
         sa.Column("record", Json(), nullable=True),
+        sa.Column("brief", Json(), nullable=True),
         sa.PrimaryKeyConstraint("instance_uuid"),
     )
     op.create_index("places_state", "places", ["state", "project_id", "created_at"], unique=False)
+    op.create_table(
+        "quota_limits",
+        sa.Column("owner_kind", sa.String(length=16), nullable=False),
+        sa.Column("owner", sa.String(length=255), nullable=False),
+        sa.Column("resource", sa.String(length=64), nullable=False),
+        sa.Column("hard_limit", sa.Integer(), nullable=False),
+        sa.PrimaryKeyConstraint("owner_kind", "owner", "resource"),
+    )
+    op.create_table(
+        "quota_usages",
+        sa.Column("owner_kind", sa.String(length=16), nullable=False),
+        sa.Column("owner", sa.String(length=64), nullable=False),
+        sa.Column("resource", sa.String(length=64), nullable=False),
+        sa.Column("used", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("owner_kind", "owner", "resource"),
+    )
     op.create_table(
         "flavor_projects",
         sa.Column("flavor_id", sa.Integer(), nullable=False),
         sa.Column("project_id", sa.String(length=64), nullable=False),
         sa.ForeignKeyConstraint(["flavor_id"], ["flavors.id"], ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("flavor_id", "project_id"),
+    )
+    op.create_table(
+        "services",
+        sa.Column("uuid", sa.String(length=36), nullable=False),
+        sa.Column("host", sa.String(length=255), nullable=False),
+        sa.Column("binary", sa.String(length=64), nullable=False),
+        sa.Column("version", sa.Integer(), nullable=False),
+        sa.Column("disabled", sa.Boolean(), nullable=False),
+        sa.Column("disabled_reason", sa.String(length=255), nullable=True),
+        sa.Column("forced_down", sa.Boolean(), nullable=False),
+        sa.Column("session", sa.String(length=255), nullable=True),
+        sa.Column("last_seen", sa.Double(), nullable=False),
+        sa.Column("created_at", sa.Double(), nullable=False),
+        sa.Column("updated_at", sa.Double(), nullable=True),
+        sa.PrimaryKeyConstraint("uuid"),
     )

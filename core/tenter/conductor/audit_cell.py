@@ -1,0 +1,241 @@
+"""What may not fit within one cell's database: claims, inventories, instances, operations."""
+
+from __future__ import annotations
+
+import uuid as uuidlib
+from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
+from typing import Any
+
+import sqlalchemy as sa
+from oslo_config import cfg
+
+from tenter.cells import Cell
+from tenter.conductor.problems import Problem, in_one_database, only_reported
+from tenter.operations import faults
+from tenter.operations.build import amounts
+from tenter.operations.findings import Finding
+from tenter.operations.model import COMPUTE, CONDUCTOR
+from tenter.store import claims, instances, operations
+from tenter.store.cell_schema import claims as claims_table
+from tenter.store.cell_schema import compute_nodes, inventories, leftovers
+from tenter.store.cell_schema import instances as table
+from tenter.store.cell_schema import operations as operations_table
+from tenter.store.engine import now
+from tenter.store.operations import OPEN, Operation
+
+_OPEN_OF = sa.exists().where(
+    operations_table.c.instance_uuid == table.c.uuid, operations_table.c.state.in_(OPEN)
+)
+_HOLDERS = {
+    claims.INSTANCE: sa.select(table.c.uuid),
+    claims.LEFTOVER: sa.select(leftovers.c.uuid),
+    claims.OPERATION: sa.select(operations_table.c.uuid).where(operations_table.c.state.in_(OPEN)),
+}
+_REPAIR = "'tenter audit --repair' repairs it."
+
+
+def problems(cell: Cell, conf: cfg.ConfigOpts) -> Iterator[Problem]:
+    """Yield what does not fit in the cell; each check reads anew, so that it sees what was repaired before it."""
+    yield from _claims_without_holder(cell)
+    yield from _wrong_claims(cell)
+    yield from _inventories(cell)
+    yield from _tasks(cell, conf)
+    yield from _operations_without_instance(cell)
+    yield from _positions(cell)
+
+
+def _finding(cell: Cell, code: str, subject: str, sentence: str, remedy: str = _REPAIR) -> Finding:
+    return Finding(code, subject, sentence, remedy, cell.name)
+
+
+def _still(query: sa.Select[Any], connection: sa.Connection) -> bool:
+    return connection.execute(query).first() is not None
+
+
+def _give_back(uuid: str, connection: sa.Connection) -> None:
+    claims.give_back(connection, uuid)
+
+
+def _claims_without_holder(cell: Cell) -> Iterator[Problem]:
+    for kind, holders in _HOLDERS.items():
+        orphans = (
+            sa.select(claims_table.c.holder_uuid)
+            .where(claims_table.c.holder_kind == kind, claims_table.c.holder_uuid.not_in(holders))
+            .distinct()
+        )
+        with cell.db.read() as connection:
+            found = connection.execute(orphans).scalars().all()
+        for uuid in found:
+            mine = orphans.where(claims_table.c.holder_uuid == uuid)
+            yield in_one_database(
+                _finding(cell, "claim.no_holder", uuid, f"Resources are claimed for the {kind} {uuid}, which is gone."),
+                "They were given back.", cell.db,
+                partial(_still, mine), partial(_give_back, uuid),
+            )  # fmt: skip
+
+
+def _quiet(connection: sa.Connection, uuids: Iterable[str] | None = None) -> list[Mapping[str, Any]]:
+    """Return the instances (or those of ``uuids``) that nothing is being done to."""
+    query = sa.select(table.c.uuid, table.c.node_uuid, table.c.flavor).where(~_OPEN_OF)
+    if uuids is not None:
+        query = query.where(table.c.uuid.in_(list(uuids)))
+    return [dict(row) for row in connection.execute(query).mappings()]
+
+
+def _held(connection: sa.Connection, uuid: str | None = None) -> dict[str, set[tuple[str, str, int]]]:
+    query = sa.select(claims_table)
+    if uuid is not None:
+        query = query.where(claims_table.c.holder_uuid == uuid)
+    held: dict[str, set[tuple[str, str, int]]] = {}
+    for row in connection.execute(query):
+        held.setdefault(row.holder_uuid, set()).add((row.provider_uuid, row.resource_class, row.amount))
+    return held
+
+
+def _due(row: Mapping[str, Any]) -> set[tuple[str, str, int]]:
+    node = row["node_uuid"]
+    return {(node, rc, amount) for rc, amount in amounts(row["flavor"]).items()} if node else set()
+
+
+def _wrong_claims(cell: Cell) -> Iterator[Problem]:
+    with cell.db.read() as connection:
+        held = _held(connection)
+        wrong = [(row, held.get(row["uuid"], set())) for row in _quiet(connection)]
+    for row, has in wrong:
+        due = _due(row)
+        if has == due:
+            continue
+        uuid = row["uuid"]
+        code, what = ("claim.doubled", "more") if has > due else ("claim.differs", "something else")
+        if has < due:
+            code, what = "claim.missing", "less"
+
+        def holds(connection: sa.Connection, uuid: str = uuid) -> bool:
+            rows = _quiet(connection, [uuid])
+            return bool(rows) and _held(connection, uuid).get(uuid, set()) != _due(rows[0])
+
+        def mend(connection: sa.Connection, uuid: str = uuid) -> None:
+            row = _quiet(connection, [uuid])[0]
+            claims.give_back(connection, uuid)
+            if row["node_uuid"]:
+                claims.force(connection, uuid, row["node_uuid"], amounts(row["flavor"]))
+
+        sentence = f"Server {uuid} has claimed {what} than it uses: {_say(has)} instead of {_say(due)}."
+        yield in_one_database(_finding(cell, code, uuid, sentence), "Its claims were set right.", cell.db, holds, mend)
+
+
+def _say(held: set[tuple[str, str, int]]) -> str:
+    return ", ".join(f"{amount} {rc} on {node}" for node, rc, amount in sorted(held)) or "nothing"
+
+
+def _inventories(cell: Cell) -> Iterator[Problem]:
+    same = (
+        claims_table.c.provider_uuid == inventories.c.provider_uuid,
+        claims_table.c.resource_class == inventories.c.resource_class,
+    )
+    total = sa.select(sa.func.coalesce(sa.func.sum(claims_table.c.amount), 0)).where(*same).scalar_subquery()
+    query = sa.select(inventories, total.label("claimed")).where(inventories.c.used != total)
+    with cell.db.read() as connection:
+        found = connection.execute(query).all()
+    for row in found:
+        key = sa.and_(
+            inventories.c.provider_uuid == row.provider_uuid, inventories.c.resource_class == row.resource_class
+        )
+
+        def holds(connection: sa.Connection, key: sa.ColumnElement[bool] = key) -> bool:
+            # The row's lock first: whoever claims has it until his claim can be seen.
+            connection.execute(sa.select(inventories.c.used).where(key).with_for_update())
+            return connection.execute(query.where(key)).first() is not None
+
+        def mend(connection: sa.Connection, key: sa.ColumnElement[bool] = key) -> None:
+            connection.execute(sa.update(inventories).where(key).values(used=total))
+
+        subject = row.provider_uuid
+        sentence = f"Node {subject} counts {row.used} {row.resource_class} as used, {row.claimed} are claimed."
+        yield in_one_database(
+            _finding(cell, "inventory.used", subject, sentence), "What is claimed counts now.", cell.db, holds, mend
+        )
+
+
+def _tasks(cell: Cell, conf: cfg.ConfigOpts) -> Iterator[Problem]:
+    stuck = sa.select(table).where(
+        ~_OPEN_OF, sa.or_(table.c.task_state.is_not(None), table.c.vm_state == "building")
+    )
+    with cell.db.read() as connection:
+        found = connection.execute(stuck.with_only_columns(table.c.uuid, table.c.vm_state, table.c.task_state)).all()
+    for row in found:
+        mine = stuck.where(table.c.uuid == row.uuid)
+        deleting = row.task_state == instances.DELETING
+        what = row.task_state or row.vm_state
+        yield in_one_database(
+            _finding(cell, "task.ended", row.uuid, f"Server {row.uuid} is {what}, but nothing is being done to it."),
+            "Its deletion goes on." if deleting else "It can be worked with again.", cell.db,
+            partial(_still, mine), partial(_end_task, mine),
+        )  # fmt: skip
+
+
+def _end_task(query: sa.Select[Any], connection: sa.Connection) -> None:
+    row = connection.execute(query).mappings().one()
+    if row["task_state"] == instances.DELETING:
+        _delete_again(connection, row)
+        return
+    values: dict[str, Any] = {"task_state": None, "operation_uuid": None}
+    if row["vm_state"] == "building" or row["task_state"] == "rebuilding":
+        values["vm_state"] = "error"
+        values["fault"] = faults.fault("What was being done to the server was lost; the audit set its state right.")
+    instances.set_values(connection, row["uuid"], **values)
+
+
+def _delete_again(connection: sa.Connection, row: sa.RowMapping) -> None:
+    step, role = ("destroy", COMPUTE) if row["host"] else ("finish", CONDUCTOR)
+    operation = Operation(
+        uuid=str(uuidlib.uuid4()), kind="delete", instance_uuid=row["uuid"], project_id=row["project_id"],
+        user_id=row["user_id"], request_id=f"req-{uuidlib.uuid4()}", step=step, role=role, host=row["host"],
+        deadline=now(),
+    )  # fmt: skip
+    operations.insert(connection, operations_table, operation)
+    instances.set_values(connection, row["uuid"], operation_uuid=operation.uuid)
+
+
+def _operations_without_instance(cell: Cell) -> Iterator[Problem]:
+    o = operations_table.c
+    free = sa.or_(o.owner.is_(None), o.lease_until < now())
+    query = sa.select(o.uuid, o.kind, o.instance_uuid).where(
+        o.state.in_(OPEN), free, o.instance_uuid.not_in(sa.select(table.c.uuid))
+    )
+    with cell.db.read() as connection:
+        found = connection.execute(query).all()
+    for row in found:
+        mine = query.where(o.uuid == row.uuid)
+        error = {"code": "tenter.not_found", "message": "The server is gone.", "side": "conductor"}
+        at = now()
+        ended = {"state": operations.FAILED, "error": error, "owner": None, "ended_at": at, "updated_at": at}
+        yield in_one_database(
+            _finding(cell, "operation.no_instance", row.uuid,
+                     f"A {row.kind} is open for server {row.instance_uuid}, which is gone."),
+            "It was ended.", cell.db,
+            partial(_still, mine), partial(_end, row.uuid, ended),
+        )  # fmt: skip
+
+
+def _end(uuid: str, ended: Mapping[str, Any], connection: sa.Connection) -> None:
+    change = sa.update(operations_table).where(operations_table.c.uuid == uuid)
+    connection.execute(change.values(**ended, attempt=operations_table.c.attempt + 1))
+
+
+def _positions(cell: Cell) -> Iterator[Problem]:
+    have_guests = table.c.vm_state.in_(("active", "stopped", "paused", "suspended"))
+    nowhere = sa.select(table.c.uuid).where(~_OPEN_OF, have_guests, table.c.host.is_(None))
+    unknown = sa.select(table.c.uuid).where(
+        ~_OPEN_OF, table.c.node_uuid.is_not(None), table.c.node_uuid.not_in(sa.select(compute_nodes.c.uuid))
+    )
+    with cell.db.read() as connection:
+        for query, code, words in (
+            (nowhere, "instance.no_host", "should have a guest, but has no host"),
+            (unknown, "instance.unknown_node", "is on a node that nobody knows"),
+        ):
+            for uuid in connection.execute(query).scalars():
+                sentence = f"Server {uuid} {words}."
+                remedy = "Delete it, or put its host's row back from a copy of the database."
+                yield only_reported(_finding(cell, code, uuid, sentence, remedy))

@@ -1,0 +1,66 @@
+"""Operations that their own worker will not end: its host is away, or the deadline has passed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import sqlalchemy as sa
+
+from tenter.store import operations
+from tenter.store.engine import Database, now
+from tenter.store.operations import CANCELLED, OPEN, QUEUED, RUNNING, Operation
+
+
+def _free(table: sa.Table) -> sa.ColumnElement[bool]:
+    return sa.or_(table.c.owner.is_(None), table.c.lease_until < now())
+
+
+def of_table(db: Database, table: sa.Table, which: sa.ColumnElement[bool]) -> list[Operation]:
+    """Return the operations that a condition lets through, the oldest first."""
+    with db.read() as connection:
+        rows = connection.execute(sa.select(table).where(which).order_by(table.c.seq)).mappings().all()
+    return [operations.from_row(dict(row)) for row in rows]
+
+
+def on_hosts(db: Database, table: sa.Table, hosts: Iterable[str], role: str, held: bool) -> list[Operation]:
+    """Return the open operations of ``role`` on some hosts; ``held``: also those whose lease still runs."""
+    which = sa.and_(table.c.state.in_(OPEN), table.c.role == role, table.c.host.in_(list(hosts)))
+    return of_table(db, table, which if held else sa.and_(which, _free(table)))
+
+
+def overdue(db: Database, table: sa.Table, kinds: Iterable[str], grace: float) -> list[Operation]:
+    """Return the open operations of some kinds whose deadline passed ``grace`` seconds ago and that nobody works on."""
+    late = sa.and_(table.c.kind.in_(list(kinds)), table.c.deadline < now() - grace)
+    return of_table(db, table, sa.and_(table.c.state.in_(OPEN), late, _free(table)))
+
+
+def _change(table: sa.Table, operation: Operation) -> sa.Update:
+    """Return an update of the operation as it was read, which makes whoever still works on it a stale one."""
+    same = sa.and_(table.c.uuid == operation.uuid, table.c.attempt == operation.attempt, table.c.state.in_(OPEN))
+    same = sa.and_(same, table.c.step == operation.step, table.c.role == operation.role)
+    return sa.update(table).where(same).values(attempt=table.c.attempt + 1, updated_at=now())
+
+
+def move(db: Database, table: sa.Table, operation: Operation, step: str, role: str) -> bool:
+    """Queue the operation at another step of another role; return whether it was still as read."""
+    change = _change(table, operation).where(table.c.cancel == sa.false())
+    values = {"step": step, "role": role, "state": QUEUED, "owner": None, "lease_until": None, "step_attempt": 0}
+    with db.write() as connection:
+        return connection.execute(change.values(values)).rowcount == 1
+
+
+def cancel(db: Database, table: sa.Table, operation: Operation) -> bool:
+    """End an operation that was cancelled; return whether it was still as read."""
+    values = {**operations.ended(operation, CANCELLED), "updated_at": now()}
+    with db.write() as connection:
+        return connection.execute(_change(table, operation).values(values)).rowcount == 1
+
+
+def take(db: Database, table: sa.Table, operation: Operation, owner: str, lease: float) -> Operation | None:
+    """Take the operation over, whatever its role and host, and return it; None if it is no longer as read."""
+    values = {"owner": owner, "lease_until": now() + lease, "state": RUNNING}
+    with db.write() as connection:
+        if connection.execute(_change(table, operation).where(_free(table)).values(values)).rowcount != 1:
+            return None
+        row = connection.execute(sa.select(table).where(table.c.uuid == operation.uuid)).mappings().one()
+    return operations.from_row(dict(row))

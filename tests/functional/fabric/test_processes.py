@@ -1,0 +1,272 @@
+"""``tenter api``, ``conductor`` and ``compute`` as processes of their own, in two cells."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.helpers.process import Up, command, free_port, kill_group, run
+
+CONF = """\
+[DEFAULT]
+virt_driver = fake
+shared_dir = {shared}
+graceful_timeout = {graceful}
+[local_network]
+mode = none
+[operations]
+poll_interval = 0.2
+lease = 3
+[compute]
+report_interval = 0.5
+service_down_time = 5
+[database]
+retry_interval = 0.5
+[cells]
+retry_interval = 0.5
+timeout = 2
+[api]
+port = {port}
+[fake]
+spawn_delay = {spawn}
+"""
+
+
+class Processes(Up):
+    """A cloud of many processes. What ``Up`` does with a cloud of one is done with its API."""
+
+    def __init__(self, directory: Path) -> None:
+        super().__init__(directory)
+        self.directory, self.state_dir = directory, directory / "shared"
+        self.running: dict[str, subprocess.Popen[str]] = {}
+        self.configure()
+
+    def configure(self, spawn: float = 0, graceful: float = 3) -> None:
+        """Write the configuration that processes started from now on use."""
+        self.conf_file.write_text(
+            CONF.format(shared=self.state_dir, port=self.port, spawn=spawn, graceful=graceful)
+        )  # fmt: skip
+
+    def words(self, role: str, name: str, *more: object) -> tuple[object, ...]:
+        """Return the arguments of a process, whose state directory has its name."""
+        directory = self.directory / name
+        return (*role.split(), "--config-file", self.conf_file, "--state-dir", directory, *more)
+
+    def cell(self, part: str, *more: object) -> tuple[int, str, str]:
+        """Run ``tenter cell PART``."""
+        return run(*self.words(f"cell {part}", "api", *more))
+
+    def begin(self, role: str, name: str, *more: object) -> subprocess.Popen[str]:
+        """Start a process."""
+        self.running[name] = command(*self.words(role, name, *more))
+        return self.running[name]
+
+    def compute_host(self, name: str, cell: str) -> subprocess.Popen[str]:
+        """Start the compute of a host."""
+        return self.begin("compute", name, "--cell", cell, "--host", name)
+
+    def start(self, timeout: float = 45) -> Processes:
+        """Two cells of one host each, one conductor, the API with two workers."""
+        for cell in ("north", "south"):
+            assert self.cell("add", cell)[0] == 0
+        self.process = self.begin("api", "api", "--workers", "2")
+        self.begin("conductor", "conductor-1")
+        for cell in ("north", "south"):
+            self.compute_host(f"{cell}-1", cell)
+        self.ready(timeout)
+        self.until(lambda: self.readyz()[1]["services"].get("tenter-compute", {}).get("up") == 2)
+        return self
+
+    def readyz(self) -> tuple[int, Any]:
+        """Return status and body of ``/readyz``."""
+        try:
+            with urllib.request.urlopen(self.url + "/readyz", timeout=20) as answer:
+                return answer.status, json.load(answer)
+        except urllib.error.HTTPError as exc:
+            return exc.code, json.load(exc)
+
+    def until(self, what: Callable[[], object], timeout: float = 40) -> None:
+        """Wait until something is true."""
+        end = time.monotonic() + timeout
+        while not what():
+            assert time.monotonic() < end, "not reached"
+            time.sleep(0.1)
+
+    def end(self, name: str, how: int = signal.SIGTERM) -> tuple[int, str]:
+        """Send a signal; return exit code and standard error."""
+        process = self.running.pop(name)
+        process.send_signal(how)
+        _, err = process.communicate(timeout=30)
+        kill_group(process)
+        return process.returncode, err
+
+    def host_of(self, uuid: str) -> str:
+        """Return the host that a server is on."""
+        status, answer = self.compute("GET", f"/servers/{uuid}")
+        assert status == 200, answer
+        return str(answer["server"]["OS-EXT-SRV-ATTR:host"])
+
+
+@pytest.fixture
+def cloud(tmp_path: Path) -> Iterator[Processes]:
+    it = Processes(tmp_path)
+    yield it
+    for process in it.running.values():
+        kill_group(process)
+
+
+def _one_line(result: tuple[int, str, str], *words: str) -> None:
+    code, _, err = result
+    said = [line for line in err.strip().splitlines() if line.startswith("tenter: ")]
+    assert code == 1 and len(said) == 1 and "Traceback" not in err, err
+    for word in words:
+        assert word in said[0]
+
+
+def test_cells(cloud: Processes) -> None:
+    _one_line(cloud.cell("list"), "no cloud", "tenter cell add")
+    _one_line(cloud.cell("add", "no/name"), "no/name")
+    _one_line(cloud.cell("add", "north", "--database", "nonsense"), "--database")
+    _one_line(cloud.cell("add", "north", "--database", f"sqlite:///{cloud.directory}/none/x.sqlite"), "database")
+    assert cloud.cell("add", "north")[0] == 0
+    _one_line(cloud.cell("add", "north"), "north", "already")
+    url = f"sqlite:///{cloud.state_dir}/north.sqlite"
+    _one_line(cloud.cell("add", "south", "--database", url), "Another cell")
+    assert cloud.cell("disable", "north")[0] == 0
+    code, out, _ = cloud.cell("list")
+    assert code == 0 and "north" in out and "no" in out
+    _one_line(cloud.cell("enable", "east"), "'east'", "north")
+    _one_line(run(*cloud.words("compute", "h1", "--cell", "east")), "'east'", "north")
+
+
+def test_a_cloud_of_processes(cloud: Processes) -> None:
+    image = cloud.start().image()
+    assert cloud.cell("disable", "south")[0] == 0
+    time.sleep(6)  # until every process has looked
+    servers = [cloud.boot(f"n{number}", image) for number in range(3)]
+    assert set(cloud.settled().values()) == {"ACTIVE"}
+    assert {cloud.host_of(uuid) for uuid in servers} == {"north-1"}
+    code, out, _ = run(*cloud.words("status", "api"))
+    assert code == 0 and "3 active" in out and "tenter-conductor" in out and "south-1" in out
+    status, answer = cloud.compute("POST", f"/servers/{servers[0]}/action", {"os-getConsoleOutput": {}})
+    assert status == 503 and "another process" in json.dumps(answer)
+    for uuid in servers:
+        assert cloud.compute("DELETE", f"/servers/{uuid}")[0] == 204
+    cloud.until(lambda: cloud.servers() == {})
+    for name in list(cloud.running):
+        code, err = cloud.end(name)
+        assert code == 0 and "Traceback" not in err, (name, err)
+    assert run(*cloud.words("status", "api"))[0] == 1
+
+
+def test_a_cell_that_goes_away_does_not_stop_the_other(cloud: Processes) -> None:
+    cloud.start()
+    image = cloud.image()
+    for name in ("south-1", "conductor-1"):
+        assert cloud.end(name)[0] == 0
+    away = cloud.directory / "away"
+    away.mkdir()
+    for file in cloud.state_dir.glob("south.sqlite*"):
+        shutil.move(file, away)
+    # Processes that start now have never seen it; the API has it open, so it is started anew.
+    assert cloud.end("api")[0] == 0
+    cloud.process = cloud.begin("api", "api", "--workers", "1")
+    cloud.begin("conductor", "conductor-1")
+    cloud.ready()
+    uuid = cloud.boot("vm", image)
+    cloud.until(lambda: cloud.compute("GET", f"/servers/{uuid}")[1]["server"]["status"] == "ACTIVE")
+    assert cloud.host_of(uuid) == "north-1"
+    status, said = cloud.readyz()
+    assert status == 200 and said["status"] == "degraded"
+    assert not said["databases"]["cell south"]["answers"] and said["databases"]["cell north"]["answers"]
+    code, out, _ = run(*cloud.words("status", "api"))
+    assert code == 1 and "south" in out and "missing" in out.replace("\n", " ")
+    assert not (cloud.state_dir / "south.sqlite").exists()
+    waiting = cloud.compute_host("south-1", "south")
+    time.sleep(2)
+    assert waiting.poll() is None
+    for file in away.iterdir():
+        shutil.move(file, cloud.state_dir)
+    cloud.until(lambda: cloud.readyz()[1]["status"] == "ok")
+    cloud.until(lambda: cloud.readyz()[1]["services"]["tenter-compute"]["up"] == 2)
+
+
+def test_a_taken_identity(cloud: Processes) -> None:
+    cloud.start()
+    copy = cloud.directory / "copy"
+    copy.mkdir()
+    shutil.copy(cloud.directory / "north-1" / "tenter-compute.id", copy)
+    _one_line(run(*cloud.words("compute", "copy", "--cell", "north", "--host", "h2")), "in use", "north-1")
+    _one_line(run(*cloud.words("compute", "new", "--cell", "north", "--host", "north-1")), "already served")
+    _one_line(run(*cloud.words("compute", "north-1", "--cell", "north")), "Another 'tenter compute'", "pid")
+    _one_line(run(*cloud.words("up", "north-1")), "Another")
+    assert cloud.running["north-1"].poll() is None
+
+
+def test_a_compute_that_lost_its_identity_ends(cloud: Processes) -> None:
+    cloud.start()
+    first = cloud.running["north-1"]
+    os.kill(first.pid, signal.SIGSTOP)
+    shutil.copytree(cloud.directory / "north-1", cloud.directory / "moved")
+    cloud.begin("compute", "moved", "--cell", "north", "--host", "north-1")
+    cloud.until(lambda: cloud.readyz()[1]["services"]["tenter-compute"]["down"] == 1, 20)
+    cloud.until(lambda: cloud.readyz()[1]["services"]["tenter-compute"]["up"] == 2, 20)
+    os.kill(first.pid, signal.SIGCONT)
+    _, err = first.communicate(timeout=20)
+    assert first.returncode == 1 and "tenter: The identity" in err and "Traceback" not in err
+    assert cloud.running["moved"].poll() is None
+
+
+def test_a_renamed_host_keeps_its_servers(cloud: Processes) -> None:
+    image = cloud.start().image()
+    assert cloud.cell("disable", "south")[0] == 0
+    time.sleep(6)
+    uuid = cloud.boot("vm", image)
+    assert cloud.settled() == {uuid: "ACTIVE"}
+    assert cloud.end("north-1")[0] == 0
+    cloud.begin("compute", "north-1", "--cell", "north", "--host", "north-9")
+    cloud.until(lambda: cloud.host_of(uuid) == "north-9")
+    assert cloud.compute("POST", f"/servers/{uuid}/action", {"os-stop": None})[0] == 202
+    cloud.until(lambda: cloud.servers() == {uuid: "SHUTOFF"})
+
+
+def test_a_stop_hands_over_what_runs(cloud: Processes) -> None:
+    cloud.configure(spawn=60, graceful=1)
+    image = cloud.start().image()
+    uuid = cloud.boot("slow", image)
+    cloud.until(lambda: cloud.compute("GET", f"/servers/{uuid}")[1]["server"]["OS-EXT-STS:task_state"] == "spawning")
+    time.sleep(1)
+    began = time.monotonic()
+    for name in ("north-1", "south-1", "conductor-1"):
+        code, err = cloud.end(name)
+        assert code == 0 and "Traceback" not in err
+    assert time.monotonic() - began < 15
+    cloud.configure()
+    for cell in ("north", "south"):
+        cloud.compute_host(f"{cell}-1", cell)
+    cloud.begin("conductor", "conductor-1")
+    assert cloud.settled() == {uuid: "ACTIVE"}
+
+
+def test_the_api_database_is_away(tmp_path: Path) -> None:
+    conf = tmp_path / "tenter.conf"
+    conf.write_text(
+        f"[DEFAULT]\nvirt_driver = fake\n[database]\napi_connection = sqlite:///{tmp_path}/none/api.sqlite\n"
+        f"[local_network]\nmode = none\n[api]\nport = {free_port()}\n"
+    )
+    for words in (("api",), ("conductor",), ("compute", "--cell", "north")):
+        _one_line(run(*words, "--config-file", conf, "--state-dir", tmp_path / "state"), "database")
+    with contextlib.suppress(FileNotFoundError):
+        os.rmdir(tmp_path / "none")
