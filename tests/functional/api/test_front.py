@@ -183,6 +183,5 @@ def test_log_lines_know_the_request(world: World, monkeypatch: pytest.MonkeyPatc
 def test_health_needs_the_database(world: World) -> None:
     assert world.nobody.call("GET", "/healthz").json == {"status": "ok"}
     with world.db.write() as connection:
-        connection.exec_driver_sql("DROP TABLE flavor_projects")
-        connection.exec_driver_sql("DROP TABLE flavors")
+        connection.exec_driver_sql("DROP TABLE services")
     assert world.nobody.call("GET", "/healthz").status_code >= 500
