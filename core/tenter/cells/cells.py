@@ -98,6 +98,18 @@ class Cells:
             raise self.asking.unavailable()
         return answers.found[uuid]
 
+    def change(self, uuid: str, work: Callable[[Cell], T]) -> T:
+        """Return what a change in one cell came to. Raises Unavailable if that is not known within the configured time:
+        the change may be made all the same, even later, so it must be one that can be made again."""
+        try:
+            cell = self.get(uuid)
+        except errors.NotFound:
+            raise self.asking.unavailable() from None
+        answers = self.asking.ask([cell], work, alone=len(self._cells) == 1)
+        if answers.away:
+            raise self.asking.unavailable()
+        return answers.found[uuid]
+
     @contextmanager
     def using(self, cell: Cell) -> Iterator[Database]:
         """Yield the cell's database, to be used in this thread. Raises Unavailable (with when to ask again)."""

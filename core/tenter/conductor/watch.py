@@ -8,8 +8,8 @@ import time
 
 from oslo_config import cfg
 
+from tenter.operations.delete import COMPUTE_BINARY
 from tenter.operations.model import COMPUTE, CONDUCTOR, Kinds
-from tenter.operations.requests import COMPUTE_BINARY
 from tenter.operations.runner import Runner, Source, deadline_passed
 from tenter.store import hosts, lost, operations
 

@@ -47,6 +47,9 @@ class Outcome:
     gone: bool = False
     """The row itself was removed by ``apply`` (the operation goes on in a cell)."""
 
+    again: float | None = None
+    """Run the same step again after that many seconds, as if it had not been run."""
+
 
 class LeftBehind(errors.TenterError):
     """A spawn failed as ``cause`` says, and so did the removal of what it had made: the host must be asked again."""

@@ -36,6 +36,9 @@ _USES = (
     .where(places.c.instance_uuid == _UUID)
     .with_for_update()
 )
+_WANT_DELETE = sa.update(places).where(
+    places.c.instance_uuid == _UUID, places.c.state == PLACED, places.c.delete_wanted.is_(None)
+)
 _SET_BRIEF = sa.update(places).where(places.c.instance_uuid == _UUID)
 _FORGET_PLACE = sa.delete(places).where(places.c.instance_uuid == _UUID)
 _FORGET_UNPLACED = _FORGET_PLACE.where(places.c.state != PLACED)
@@ -114,7 +117,8 @@ def exists(db: Database, uuid: str) -> bool:
 
 def brief(row: Mapping[str, Any]) -> dict[str, Any]:
     """Return what an instance's place keeps for when its cell does not answer."""
-    return {"flavor": row["flavor"], "image_ref": row["image_ref"], "zone": row["pinned_zone"]}
+    kept = {"flavor": row["flavor"], "image_ref": row["image_ref"], "zone": row["pinned_zone"]}
+    return {**kept, "locked": True} if row["locked"] else kept
 
 
 def set_brief(connection: sa.Connection, uuid: str, row: Mapping[str, Any]) -> None:
@@ -227,6 +231,12 @@ def begin_delete(connection: sa.Connection, uuid: str, operation_uuid: str) -> b
     """Give the instance to a delete, whatever else goes on with it; False if it is going already or gone."""
     values = {"p_uuid": uuid, "operation_uuid": operation_uuid, "updated_at": now()}
     return connection.execute(_BEGIN_DELETE, values).rowcount == 1
+
+
+def want_delete(connection: sa.Connection, uuid: str) -> bool:
+    """Record that an instance is to be deleted whose cell does not answer; False if that is recorded already, or the
+    instance is gone."""
+    return connection.execute(_WANT_DELETE, {"p_uuid": uuid, "delete_wanted": now()}).rowcount == 1
 
 
 def insert_placed(

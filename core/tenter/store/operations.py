@@ -22,6 +22,8 @@ QUEUED, RUNNING = "queued", "running"
 DONE, FAILED, CANCELLED = "done", "failed", "cancelled"
 OPEN = (QUEUED, RUNNING)
 SECRETS = "secrets"
+PAUSED = "paused"
+"""The owner of an operation that nobody may take before a while; its lease says when."""
 
 
 @dataclass
@@ -227,12 +229,31 @@ def ended(operation: Operation, state: str, error: Mapping[str, Any] | None = No
     }
 
 
+def paused(seconds: float) -> dict[str, Any]:
+    """Return the values that queue an operation to be taken by whoever comes first after some seconds."""
+    return {"state": QUEUED, "owner": PAUSED, "lease_until": now() + seconds, "step_attempt": 0}
+
+
+def postpone(db: Database, table: sa.Table, operation: Operation, seconds: float) -> None:
+    """Give an operation back that was taken too soon, for some seconds; that it was taken does not count."""
+    values = {**paused(seconds), "step_attempt": max(0, operation.step_attempt - 1)}
+    with db.write() as connection:
+        mine = sa.and_(table.c.uuid == operation.uuid, table.c.owner == operation.owner, table.c.state == RUNNING)
+        connection.execute(sa.update(table).where(mine, table.c.attempt == operation.attempt).values(values))
+
+
+def exists(connection: sa.Connection, table: sa.Table, uuid: str) -> bool:
+    """Return whether there is such an operation."""
+    return connection.execute(_statements(table).get, {"p_uuid": uuid}).first() is not None
+
+
 def cancel_unowned(connection: sa.Connection, table: sa.Table, instance_uuid: str) -> None:
     """End every open operation of the instance that nobody works on now."""
     at = now()
+    free = sa.or_(table.c.owner.is_(None), table.c.owner == PAUSED)
     connection.execute(
         sa.update(table)
-        .where(table.c.instance_uuid == instance_uuid, table.c.state.in_(OPEN), table.c.owner.is_(None))
+        .where(table.c.instance_uuid == instance_uuid, table.c.state.in_(OPEN), free)
         .values(state=CANCELLED, ended_at=at, updated_at=at, cancel=sa.true())
     )
 
