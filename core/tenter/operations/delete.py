@@ -1,8 +1,8 @@
 """Delete: the guest, its disks and ports first, then the place, then the rows.
 
-It never fails. Where the host is away, or cannot remove what it has, ``abandon`` takes the place of the first step: the
-instance goes at once, and the host's compute removes what is left when it can. Where the whole cell does not answer, the
-delete is a row of the API database until ``carry`` has brought it into the cell.
+It never fails. Where the host is away, or cannot remove what it has, ``abandon`` takes the place of the first step:
+the instance goes at once, and the host's compute removes what is left when it can. Where the whole cell does not
+answer, the delete is a row of the API database until ``carry`` has brought it into the cell.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ def carry(context: StepContext) -> Outcome:
     except errors.Unavailable:
         return _later(context)
     if not entry.found and not is_there:
-        # Either another delete has come this far, and the place goes next, or the cell's records are not the right ones.
+        # Either another delete has removed it since the place was read, or the cell's records are not the right ones.
         LOG.warning("The cell of server %s, which is to be deleted, does not have it; it is asked again", uuid)
         return _later(context)
     if not is_there:
@@ -111,7 +111,8 @@ def destroy(context: StepContext) -> Outcome:
 def abandon(context: StepContext) -> Outcome:
     """Remove the instance although its host is away, or fails; what it has left is kept in mind until it is removed."""
     uuid, trouble = context.operation.instance_uuid, context.operation.data.get("trouble")
-    vifs = _give_back_ports(context)
+    # On a host that lives the guest may still send: its addresses are not given to others before it is removed.
+    vifs = [] if trouble else _give_back_ports(context)
     _forget_place(context)
 
     def apply(connection: sa.Connection) -> None:

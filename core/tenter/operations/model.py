@@ -74,14 +74,16 @@ class HostSide(Protocol):
         secrets: Mapping[str, str],
         cancelled: Callable[[], bool],
         keep_network: bool = False,
+        replaces: tuple[str, ...] | None = None,
     ) -> tuple[Mapping[str, Any], list[dict[str, Any]]]:
-        """Make the guest; return the driver's handle and its VIFs as JSON.
+        """Make the guest; return the driver's handle and its VIFs as JSON. ``replaces``: see AllocateRequest.
 
         Nothing is left if it raises, but the ports if ``keep_network``; if that could not be done it raises LeftBehind.
         """
 
-    def destroy(self, instance: objects.Instance, keep_network: bool = False) -> None:
-        """Remove the guest, its disks and its ports; nothing there is no error."""
+    def destroy(self, instance: objects.Instance, keep_network: bool = False, everywhere: bool = False) -> None:
+        """Remove the guest, its disks and its ports; nothing there is no error. Ports that another host has of the
+        instance stay, unless ``everywhere``."""
 
     def power_on(self, instance: objects.Instance) -> None:
         """On return the guest runs."""
@@ -103,7 +105,8 @@ class Guard(Protocol):
         """Called before each step: removes what an earlier life of the instance left on this host. May raise."""
 
     def disown(self, instance_uuid: str) -> None:
-        """Called when what a step did here no longer counts: removes the guest if it is no longer this host's."""
+        """Called when what a step did here no longer counts: removes the guest if it is no longer this host's. Until
+        it returns no other step of the instance begins here."""
 
 
 @dataclass

@@ -29,7 +29,6 @@ from tenter.store.engine import Database, now
 from tenter.store.operations import SECRETS, Operation
 
 
-
 class _Unset:
     """Says that a value was not given; None means "remove it"."""
 

@@ -71,20 +71,12 @@ def swap_place(connection: sa.Connection, uuid: str, cell_uuid: str) -> bool:
     return connection.execute(_SWAP, {"p_uuid": uuid, "p_cell": cell_uuid}).rowcount == 1
 
 
-def is_wanted(db: Database, uuid: str) -> bool:
-    """Return whether an instance of the cell has a host, or is to have one, and is not being deleted."""
-    query = sa.select(instances.c.task_state).where(instances.c.uuid == uuid, instances.c.host.is_not(None))
+def is_wanted(db: Database, uuid: str, host: str) -> bool:
+    """Return whether an instance of the cell is on a host, or is to be there, and is not being deleted."""
+    query = sa.select(instances.c.task_state).where(instances.c.uuid == uuid, instances.c.host == host)
     with db.read() as connection:
         row = connection.execute(query).first()
     return row is not None and row.task_state != DELETING
-
-
-def is_elsewhere(db: Database, uuid: str, host: str) -> bool:
-    """Return whether the cell has the instance, but not on ``host``."""
-    query = sa.select(instances.c.host).where(instances.c.uuid == uuid)
-    with db.read() as connection:
-        row = connection.execute(query).first()
-    return row is not None and row.host != host
 
 
 def is_gone_from(db: Database, uuid: str, host: str) -> bool:

@@ -43,8 +43,8 @@ def note(db: Database, service_uuid: str, instance_uuid: str, reason: str, troub
     """Record that a compute service's host may still have a guest that was made for an instance after that had moved
     on. It claims nothing. If the same is recorded already, only ``trouble`` is new."""
     with db.write() as connection:
-        nodes = sa.select(compute_nodes.c.uuid, compute_nodes.c.host).where(compute_nodes.c.service_uuid == service_uuid)
-        rows = connection.execute(nodes.order_by(compute_nodes.c.uuid)).all()
+        nodes = sa.select(compute_nodes.c.uuid, compute_nodes.c.host).order_by(compute_nodes.c.uuid)
+        rows = connection.execute(nodes.where(compute_nodes.c.service_uuid == service_uuid)).all()
         mine = sa.and_(
             leftovers.c.instance_uuid == instance_uuid, leftovers.c.node_uuid.in_([row.uuid for row in rows])
         )
@@ -56,12 +56,11 @@ def note(db: Database, service_uuid: str, instance_uuid: str, reason: str, troub
         ))  # fmt: skip
 
 
-def failed(db: Database, uuid: str, trouble: str) -> bool:
-    """Record why a leftover could not be removed; return whether that is new."""
+def failed(db: Database, uuid: str, trouble: str) -> None:
+    """Record why a leftover could not be removed."""
     new = sa.or_(leftovers.c.trouble.is_(None), leftovers.c.trouble != trouble)
     with db.write() as connection:
-        change = sa.update(leftovers).where(leftovers.c.uuid == uuid, new)
-        return connection.execute(change.values(trouble=trouble)).rowcount == 1
+        connection.execute(sa.update(leftovers).where(leftovers.c.uuid == uuid, new).values(trouble=trouble))
 
 
 def of_service(db: Database, service_uuid: str, instance_uuid: str | None = None) -> list[dict[str, Any]]:
@@ -72,6 +71,13 @@ def of_service(db: Database, service_uuid: str, instance_uuid: str | None = None
         query = query.where(leftovers.c.instance_uuid == instance_uuid)
     with db.read() as connection:
         return [dict(row) for row in connection.execute(query.order_by(leftovers.c.created_at)).mappings()]
+
+
+def hosts_of(db: Database, instance_uuid: str) -> set[str]:
+    """Return the hosts that may still have something of an instance which has moved on."""
+    with db.read() as connection:
+        query = sa.select(leftovers.c.host).where(leftovers.c.instance_uuid == instance_uuid)
+        return set(connection.execute(query).scalars())
 
 
 def reaped(db: Database, uuid: str) -> None:
