@@ -228,7 +228,7 @@ def _leave(context: StepContext) -> Apply:
 
 
 def _give_back_late_ports(context: StepContext) -> None:
-    """Give back what hosts have allocated after they had been cleaned; where something is left they do it themselves."""
+    """Give back what hosts have allocated after they were cleaned; where something is left they do that themselves."""
     operation = context.operation
     tried: Mapping[str, str] = operation.data.get("hosts", {})
     for host in tried.keys() - leftovers.hosts_of(context.db, operation.instance_uuid):

@@ -97,8 +97,8 @@ def test_a_destroy_that_kills_its_process_again_and_again_is_given_up(make_cloud
     cloud.drop()
     cloud.start()
     cloud.wait(uuid, lambda row: row is None)
-    cloud.reaped()
     cloud.idle()
+    cloud.reaped()
     with cloud.cell.db.read() as connection:
         query = sa.select(cell_schema.operations.c.events).where(cell_schema.operations.c.kind == "delete")
         events = connection.execute(query).scalar_one()
