@@ -208,6 +208,10 @@ def test_a_carried_delete_waits_for_what_began_in_the_cell_meanwhile(make_cloud:
             time.sleep(0.02)
         time.sleep(0.5)
         assert _deletes_in_cell(cloud) == ["queued"] and cloud.guests() == set()
+        with cloud.cell.db.read() as connection:
+            table = cell_schema.operations
+            kinds = connection.execute(sa.select(table.c.kind).order_by(table.c.seq)).scalars().all()
+        assert kinds == ["build", "rebuild", "delete"], "each waits for those before it"
     finally:
         go.set()
     cloud.wait(uuid, lambda row: row is None)
