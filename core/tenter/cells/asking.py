@@ -122,6 +122,12 @@ class Asking:
         with self._lock:
             return bool(self._health.setdefault(cell.uuid, _Health()).why)
 
+    def answers(self, uuid: str) -> None:
+        """Be told that a cell was seen to answer: it is asked at once."""
+        with self._lock:
+            if uuid in self._health:
+                self._health[uuid].why = ""
+
     def unavailable(self, what: str = "The cell of this server") -> errors.Unavailable:
         """Return the error to raise for what is in a cell that is away; it says when to ask again."""
         after = max(1, math.ceil(self.retry))

@@ -242,6 +242,13 @@ def postpone(db: Database, table: sa.Table, operation: Operation, seconds: float
         connection.execute(sa.update(table).where(mine, table.c.attempt == operation.attempt).values(values))
 
 
+def resume(db: Database, table: sa.Table, kind: str) -> int:
+    """End the pauses of all operations of a kind; return how many."""
+    mine = sa.and_(table.c.state == QUEUED, table.c.owner == PAUSED, table.c.kind == kind)
+    with db.write() as connection:
+        return connection.execute(sa.update(table).where(mine).values(owner=None, lease_until=None)).rowcount
+
+
 def exists(connection: sa.Connection, table: sa.Table, uuid: str) -> bool:
     """Return whether there is such an operation."""
     return connection.execute(_statements(table).get, {"p_uuid": uuid}).first() is not None

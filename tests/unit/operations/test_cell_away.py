@@ -136,6 +136,22 @@ def test_a_delete_is_carried_into_its_cell_when_that_is_back(make_cloud: MakeClo
     cloud.empty()
 
 
+def test_deletes_do_not_wait_long_once_their_cell_is_back(make_cloud: MakeCloud) -> None:
+    cloud = make_cloud(cells={"retry_interval": 50}, operations={"audit_interval": 0, "watch_interval": 0.1})
+    uuid, moody = _wanted_while_away(cloud)
+    until = time.monotonic() + 10
+    while _owner(cloud) != operations.PAUSED and time.monotonic() < until:
+        time.sleep(0.01)
+    time.sleep(0.5)
+    began = time.monotonic()
+    moody.recover()
+    cloud.wait(uuid, lambda row: row is None)
+    assert time.monotonic() - began < 5
+    cloud.idle()
+    cloud.empty()
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_killed_at_every_moment_of_a_delete_that_waits_for_its_cell(make_cloud: MakeCloud) -> None:
     cloud = _patient(make_cloud)
     seen: set[str] = set()
