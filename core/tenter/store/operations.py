@@ -2,6 +2,12 @@
 
 ``seq`` orders the operations of one instance: one may run only when none before it is still open. A claim raises
 ``attempt``; a write with an older attempt is refused, so a worker that was taken over can do no harm.
+
+Clocks: ``lease_until`` is written and compared by the wall clock of whoever does it (``engine.now``), renewals are
+timed by the monotonic clock. A wall clock that jumps ahead ends leases early, which costs a step done twice: its first
+worker's write is refused. After one that jumps back, conductors end by their monotonic clocks the leases that nobody
+renews (``tenter.conductor.watch``). ``seq`` is the wall clock when nothing is open for the instance; ``append`` puts an
+operation behind all that are, whatever the clock says. Deadlines are wall-clock times and move with it.
 """
 
 from __future__ import annotations
@@ -49,7 +55,7 @@ class Operation:
     data: Mapping[str, Any] = field(default_factory=dict)
     events: list[dict[str, Any]] = field(default_factory=list)
     error: Mapping[str, Any] | None = None
-    seq: int = field(default_factory=time.time_ns)
+    seq: int = field(default_factory=lambda: time.time_ns())
     created_at: float = field(default_factory=now)
     updated_at: float = field(default_factory=now)
     ended_at: float | None = None
@@ -113,6 +119,7 @@ class _Statements:
         self.waiting = sa.select(c.uuid, c.role, c.host).where(
             c.instance_uuid == param("p_instance"), c.state.in_(OPEN), c.owner.is_(None)
         )
+        self.last = sa.select(sa.func.max(c.seq)).where(c.instance_uuid == param("p_instance"), c.state.in_(OPEN))
         self.insert = sa.insert(table)
         self.delete = sa.delete(table).where(c.uuid == param("p_uuid"))
 
@@ -126,6 +133,14 @@ def insert(connection: sa.Connection, table: sa.Table, *new: Operation) -> None:
     """Add operations, as they are."""
     rows = [{name: getattr(operation, name) for name in _FIELDS} for operation in new]
     connection.execute(_statements(table).insert, rows)
+
+
+def append(connection: sa.Connection, table: sa.Table, operation: Operation) -> None:
+    """Add an operation behind those of its instance that are open; its ``seq`` is raised if the clock went back."""
+    last = connection.execute(_statements(table).last, {"p_instance": operation.instance_uuid}).scalar()
+    if last is not None:
+        operation.seq = max(operation.seq, last + 1)
+    insert(connection, table, operation)
 
 
 def delete(connection: sa.Connection, table: sa.Table, uuid: str) -> None:
