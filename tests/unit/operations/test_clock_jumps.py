@@ -111,6 +111,29 @@ def test_a_worker_that_lives_keeps_its_step_when_the_clock_jumps(
     cloud.empty()
 
 
+def test_what_a_jump_beyond_the_deadline_fails_ends_cleanly(make_cloud: MakeCloud, clock: Clock) -> None:
+    cloud = make_cloud(operations=FAST, compute={"report_interval": 0.2})
+    real = cloud.virt.spawn
+
+    def spawn(request: Any) -> Any:
+        clock.ahead = 2 * HOUR
+        time.sleep(2.5)
+        return real(request)
+
+    cloud.virt.spawn = spawn  # type: ignore[method-assign]
+    uuid = cloud.create()
+    row = cloud.settled(uuid, 15)
+    assert row["vm_state"] == "error" and "not done within 1800 s" in row["fault"]["message"]
+    until = time.monotonic() + 10
+    while cloud.embedded.compute._runner.works_on(uuid) and time.monotonic() < until:
+        time.sleep(0.02)
+    cloud.check()
+    cloud.delete(uuid)
+    cloud.idle()
+    cloud.reaped()
+    cloud.empty()
+
+
 def test_a_delete_waits_for_what_was_begun_before_the_clock_went_back(make_cloud: MakeCloud, clock: Clock) -> None:
     cloud = make_cloud(operations={**FAST, "lease": 60})
     real, order = cloud.virt.spawn, []
