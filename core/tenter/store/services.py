@@ -114,9 +114,7 @@ def _amounts() -> list[sa.ColumnElement[Any]]:
         )
         used = inventories.c.used + inventories.c.reserved
         for label, value in ((name, inventories.c.total), (f"{name}_used", used)):
-            columns.append(
-                sa.func.coalesce(sa.select(value).where(*of_class).scalar_subquery(), 0).label(label)
-            )
+            columns.append(sa.func.coalesce(sa.select(value).where(*of_class).scalar_subquery(), 0).label(label))
     return columns
 
 
