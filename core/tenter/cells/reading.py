@@ -25,6 +25,7 @@ from tenter.store.columns import Json
 from tenter.store.engine import Database
 from tenter.store.instances import DELETING, LOST, PLACED, UNSCHEDULED
 from tenter.store.operations import OPEN
+from tenter.store.prepared import Prepared
 
 ALL_COLUMNS = tuple(column.name for column in instances.c)
 USER_DATA = "user_data"
@@ -109,8 +110,8 @@ def _columns(names: tuple[str, ...]) -> sa.Select[Any]:
 
 
 @functools.lru_cache(maxsize=256)
-def _one_instance(names: tuple[str, ...]) -> sa.Select[Any]:
-    return _columns(names).where(instances.c.uuid == sa.bindparam("key"))
+def _one_instance(names: tuple[str, ...]) -> Prepared:
+    return Prepared(_columns(names).where(instances.c.uuid == sa.bindparam("key")))
 
 
 def _column(name: str) -> sa.ColumnElement[Any]:
@@ -182,7 +183,7 @@ class ServerReader:
     def _place(self, uuid: str) -> Any:
         """Return the place of an instance, None if there is no such instance."""
         with self._api_db.read() as connection:
-            return connection.execute(_PLACE, {"uuid": uuid}).one_or_none()
+            return _PLACE.rows(connection, {"uuid": uuid}).one_or_none()
 
     def list(self, query: ServerQuery) -> Sequence[dict[str, Any]]:
         """Return one page. Raises Invalid if the marker is unknown, Unavailable if that is in a cell that is away."""
@@ -211,7 +212,7 @@ class ServerReader:
     def _delete_wanted(self) -> Set[str]:
         """Return the instances whose delete has still to reach their cell."""
         with self._api_db.read() as connection:
-            return set(connection.execute(_DELETES).scalars())
+            return set(_DELETES.rows(connection, {}).scalars())
 
     def _in_cells_away(self, query: ServerQuery, cells: Sequence[str]) -> Sequence[dict[str, Any]]:
         """Return the first ``limit`` instances of cells that do not answer, in the default order."""
@@ -262,7 +263,7 @@ class ServerReader:
 def _get_in_cell(cell: Cell, uuid: str, columns: Sequence[str]) -> dict[str, Any] | None:
     projection = _Projection(("uuid", "project_id", *columns))
     with cell.db.read() as connection:
-        row = connection.execute(_one_instance(projection.names), {"key": uuid}).one_or_none()
+        row = _one_instance(projection.names).rows(connection, {"key": uuid}).one_or_none()
     return None if row is None else projection.row(row)
 
 
@@ -321,12 +322,14 @@ _PLACE_COLUMNS = (
     places.c.brief,
     places.c.delete_wanted,
 )
-_PLACE = sa.select(*_PLACE_COLUMNS).where(places.c.instance_uuid == sa.bindparam("uuid"))
+_PLACE = Prepared(sa.select(*_PLACE_COLUMNS).where(places.c.instance_uuid == sa.bindparam("uuid")))
 
 
 # The wish stands in the places too; here the open ones are few, and found by an index.
-_DELETES = sa.select(operations.c.instance_uuid).where(
-    operations.c.state.in_(OPEN), operations.c.role == "conductor", operations.c.kind == "delete"
+_DELETES = Prepared(
+    sa.select(operations.c.instance_uuid).where(
+        operations.c.state.in_(OPEN), operations.c.role == "conductor", operations.c.kind == "delete"
+    )
 )
 
 

@@ -26,8 +26,6 @@ from tenter.store.operations import Operation
 
 LOG = logging.getLogger(__name__)
 COMPUTE_BINARY = "tenter-compute"
-LONGEST_PAUSE = 60.0
-"""Seconds between two tries of a step that cannot be done now, at most."""
 
 
 @dataclass(frozen=True)
@@ -43,14 +41,12 @@ def enter(
     connection: sa.Connection, operation: Operation, conf: cfg.ConfigOpts, locked_too: bool = True
 ) -> Entry:
     """Begin a delete in the cell of its instance, whatever else goes on with that; one that is going stays as it is."""
-    table = cell_schema.instances
-    query = sa.select(table.c.host, table.c.locked).where(table.c.uuid == operation.instance_uuid)
-    row = connection.execute(query).first()
-    if row is None:
+    found = instances.to_delete(connection, operation.instance_uuid)
+    if found is None:
         return Entry(found=False)
-    if row.locked and not locked_too:
+    host, locked = found
+    if locked and not locked_too:
         return Entry(locked=True)
-    host = row.host
     step, role = ("destroy", COMPUTE) if host else ("finish", CONDUCTOR)
     if host and hosts.is_down(connection, host, COMPUTE_BINARY, conf.compute.service_down_time):
         step, role = "abandon", CONDUCTOR
@@ -62,7 +58,7 @@ def enter(
     if not instances.begin_delete(connection, operation.instance_uuid, operation.uuid):
         return Entry()
     operations.cancel_others(connection, cell_schema.operations, operation.instance_uuid)
-    operations.insert(connection, cell_schema.operations, began)
+    operations.append(connection, cell_schema.operations, began)
     return Entry(operation=began)
 
 
@@ -164,7 +160,7 @@ def _later(context: StepContext, first: float | None = None) -> Outcome:
     if first is None:
         # Many may wait for one cell: they do not all come back at once.
         first = context.conf.cells.retry_interval * random.uniform(0.8, 1.0)
-    pause = min(first * 2 ** min(failures, 10), LONGEST_PAUSE)
+    pause = min(first * 2 ** min(failures, 10), operations.LONGEST_PAUSE)
     return Outcome(again=pause, data={"failures": failures + 1})
 
 

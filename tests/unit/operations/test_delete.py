@@ -57,6 +57,25 @@ def test_a_host_that_fails_once_is_asked_again_and_nobody_sees_it(cloud: Cloud) 
     cloud.empty()
 
 
+def test_a_pause_ends_although_the_clock_went_back(make_cloud: MakeCloud) -> None:
+    cloud = make_cloud(operations={"lease": 1, "watch_interval": 0.1})
+    uuid = cloud.create()
+    cloud.active(uuid)
+    calls, table = _fail(cloud.virt, "destroy", 1), cell_schema.operations
+    cloud.requests.delete(CALLER, uuid)
+    cloud.wait(uuid, lambda row: calls != [])
+    paused, until = sa.and_(table.c.owner == "paused", table.c.state == "queued"), time.monotonic() + 5
+    hour = sa.update(table).where(paused).values(lease_until=time.time() + 3600)
+    moved = 0
+    while not moved and time.monotonic() < until:
+        with cloud.cell.db.write() as connection:
+            moved = connection.execute(hour).rowcount
+    assert moved == 1
+    cloud.wait(uuid, lambda row: row is None)
+    cloud.idle()
+    cloud.empty()
+
+
 def test_a_host_that_goes_on_failing_keeps_what_it_has_until_it_can_remove_it(make_cloud: MakeCloud) -> None:
     cloud = make_cloud(operations={"delete_retries": 1, "audit_interval": 0}, compute=REAPS)
     uuid = cloud.create()
