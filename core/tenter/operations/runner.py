@@ -262,7 +262,10 @@ class Runner:
             raise operations.Cancelled(f"The operation {operation.kind} was cancelled.")
         kind, options = self._kinds[operation.kind], self._conf.operations
         given_up: errors.TenterError
-        if kind.expires and now() > operation.deadline:
+        if not kind.expires:
+            # It is never given up: an earlier run may have come so far that nobody could ask for it again.
+            return
+        if now() > operation.deadline:
             given_up = deadline_passed(operation)
         elif operation.step_attempt > options.max_takeovers:
             begun = operation.step_attempt - 1
