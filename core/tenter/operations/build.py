@@ -221,8 +221,13 @@ def lost(context: StepContext) -> Outcome:
 
 
 def _leave(context: StepContext) -> Apply:
-    uuid, vifs = context.operation.instance_uuid, ports.give_back(context)
-    return lambda connection: leftovers.leave(connection, uuid, "built elsewhere", vifs)
+    uuid = context.operation.instance_uuid
+
+    def apply(connection: sa.Connection) -> None:
+        # Not before the fence: what a worker that was taken over gives back may be the next host's by now.
+        leftovers.leave(connection, uuid, "built elsewhere", ports.give_back(context))
+
+    return apply
 
 
 def reschedule(context: StepContext) -> Outcome:
@@ -285,6 +290,8 @@ class Build(OperationKind):
         def apply(connection: sa.Connection) -> None:
             if leave is not None:
                 leave(connection)
+            elif step == "reschedule":
+                ports.give_back(context)  # a host that could not, or that found the next one asked, left them
             claims.give_back(connection, operation.instance_uuid)
             instances.finish_task(
                 connection, operation.instance_uuid, operation.uuid, vm_state="error",

@@ -144,7 +144,7 @@ class OperationKind(abc.ABC):
     """Its name in os-instance-actions."""
 
     expires: ClassVar[bool] = True
-    """Whether it fails when its deadline has passed before its step could begin, or when its step was begun too often."""
+    """Whether it fails when its deadline has passed before its step could begin, or its step was begun too often."""
 
     steps: ClassVar[Mapping[str, Step]] = {}
 

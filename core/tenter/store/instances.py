@@ -77,11 +77,16 @@ def is_wanted(db: Database, uuid: str) -> bool:
 
 
 def is_elsewhere(db: Database, uuid: str, host: str) -> bool:
-    """Return whether the cell has the instance, but not on ``host``."""
-    query = sa.select(instances.c.host).where(instances.c.uuid == uuid)
+    """Return whether the cell has the instance on another host than ``host``, or may be about to give it one.
+
+    An instance that is on no host and to which nothing is being done will never be on one again.
+    """
+    table = cell_operations
+    busy = sa.exists().where(table.c.instance_uuid == instances.c.uuid, table.c.state.in_(operations.OPEN))
+    query = sa.select(instances.c.host, busy.label("busy")).where(instances.c.uuid == uuid)
     with db.read() as connection:
         row = connection.execute(query).first()
-    return row is not None and row.host != host
+    return row is not None and (row.host != host if row.host is not None else bool(row.busy))
 
 
 def is_gone_from(db: Database, uuid: str, host: str) -> bool:

@@ -6,13 +6,14 @@ of operations, the fake virt driver with its files and the local network driver 
 
 What is simulated (``tests/helpers/simulation``): threads, which go on one at a time as a schedule says; time, which is
 virtual and stands still while anybody can go on; the bus, which loses, doubles, delays and reorders every message as
-it likes; two conductors and three computes in two cells and an API, each a process that may die (and comes back as new
+it likes; two conductors and four computes in two cells and an API, each a process that may die (and comes back as new
 objects on the same state), be stopped for a while (so that its leases run out under it), be declared down or told to
 end; the clock, which may jump ahead; drivers whose calls fail, before or after they did their work.
 
 A *moment*, at which the schedule changes hands and a process may die, is before the begin and after the commit of each
 write transaction and before and after each driver call. A process also dies inside transactions, before the commit;
-where inside does not matter, for what was not committed was never there. Before each read the schedule may change hands.
+where inside does not matter, for what was not committed was never there. Before each read the schedule may change
+hands too.
 
 What is not: two threads inside transactions at once (SQLite has one writer, and PostgreSQL's concurrency is not tried
 here), power cuts and lost disks, databases that are away or full, clocks that jump back, images that cannot be read,
@@ -38,11 +39,11 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
 from tests.helpers.simulation import Walk, make_template
 from tests.helpers.simulation.chunks import CRASHES, SEED, WALKS, run_chunk
-from tests.helpers.simulation.cloud import CONDUCTORS, DOWN_TIME, LEASE
+from tests.helpers.simulation.cloud import CONDUCTORS, DOWN_TIME, LEASE, VCPUS
 from tests.helpers.simulation.walk import CHANGES
 
 CHUNKS = 5
-PROCESSES = ("api", *CONDUCTORS, "host-1", "host-2", "host-3")
+PROCESSES = ("api", *CONDUCTORS, *VCPUS)
 ORDERS = st.integers(0, 1 << 16)
 
 

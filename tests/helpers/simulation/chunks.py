@@ -29,7 +29,8 @@ def run_chunk(template: Path, directory: Path, first: int, faults: bool = False,
             story = directory / f"story-{seed}.txt"
             story.write_text(walk.story())
             print("\n".join(walk.story().splitlines()[-TOLD:]))
-            pytest.fail(f"Walk(seed={seed}, faults={faults}, audits={audits}), all of it in {story}:\n" + "\n".join(broken))
+            which = f"Walk(seed={seed}, faults={faults}, audits={audits}), all of it in {story}"
+            pytest.fail("\n".join([which, *broken]))
         assert walk.crashes >= CRASHES, f"seed {seed}: only {walk.crashes} crashes in {walk.world.steps} steps"
         crashed_at.update(walk.crashed_at)
     print(f"{crashed_at.total()} crashes at {len(crashed_at)} kinds of moments")

@@ -26,12 +26,13 @@ from tenter.operations.fabric import Fabric, add_cell, open_api_database
 from tenter.operations.requests import CreateServers, Requests
 from tenter.store import api_schema, cell_schema, flavors, instances, operations
 from tenter.store.engine import Database, sqlite_url
-from tests.helpers.cloud import CALLER, PROJECT, write_conf
+from tests.helpers.cloud import PROJECT, write_conf
 from tests.helpers.simulation.gates import Faults, GatedDatabase, GatedNetwork, Wire, WireBus, gate_virt
 from tests.helpers.simulation.threads import OneByOne, simulated
 from tests.helpers.simulation.world import Activity, Process, World
 
-CELLS = {"cell1": ("host-1", "host-2"), "cell2": ("host-3",)}
+VCPUS = {"host-1": 4, "host-2": 4, "host-3": 4, "host-4": 3}
+CELLS = {"cell1": ("host-1", "host-2", "host-3"), "cell2": ("host-4",)}
 CONDUCTORS = ("conductor-1", "conductor-2")
 LEASE, DOWN_TIME, DEADLINE = 10.0, 30.0, 300.0
 SECTIONS: dict[str, dict[str, object]] = {
@@ -43,7 +44,7 @@ SECTIONS: dict[str, dict[str, object]] = {
         "power_sync_interval": 10, "report_interval": 10, "service_down_time": DOWN_TIME, "guest_audit_interval": 60,
         "reserved_host_memory_mb": 0, "network_timeout": 60, "cpu_allocation_ratio": 1,
     },
-    "fake": {"vcpus": 4, "memory_mib": 4096, "disk_gib": 100},
+    "fake": {"memory_mib": 16384, "disk_gib": 100},
 }  # fmt: skip
 DATA = b"not really a disk"
 IMAGE = Image(
@@ -69,6 +70,7 @@ class _Images(ImageDriver):
 def _conf(directory: Path, name: str, shared: Path) -> Any:
     directory.mkdir(parents=True, exist_ok=True)
     merged: dict[str, dict[str, object]] = {section: dict(values) for section, values in SECTIONS.items()}
+    merged["fake"]["vcpus"] = VCPUS.get(name, 1)
     merged["DEFAULT"] = {"host": name, "shared_dir": str(shared)}
     return new_conf([str(write_conf(directory / "test.conf", merged))], directory)
 
@@ -123,8 +125,9 @@ class SimulatedCloud:
         logger.addHandler(handler)
         logger.setLevel(logging.INFO)
         logger.propagate = False
-        stack.callback(lambda: (logger.removeHandler(handler), logger.setLevel(level)))
-        stack.callback(lambda: setattr(logger, "propagate", propagate))
+        stack.callback(logger.removeHandler, handler)
+        stack.callback(logger.setLevel, level)
+        stack.callback(setattr, logger, "propagate", propagate)
         self.api_db = self._open("api")
         stack.enter_context(simulated(self.world, self._seed))
         with self.api_db.read() as connection:

@@ -36,7 +36,8 @@ def broken(cloud: SimulatedCloud, promises: Promises, whole_since: float) -> lis
     """Return a sentence for each invariant that does not hold. ``whole_since``: since when all processes were there."""
     facts = _Facts(cloud)
     return [
-        *cloud.world.surprises, *facts.ends(whole_since), *facts.places(), *facts.claims(), *facts.guests(), *facts.ports(),
+        *cloud.world.surprises, *facts.ends(whole_since), *facts.places(), *facts.claims(), *facts.guests(),
+        *facts.ports(),
         *facts.promises(promises), *(f"quota: {difference}" for difference in quota.recount(cloud.api_db)),
         *_audited(cloud),
     ]  # fmt: skip

@@ -23,7 +23,7 @@ ROOMS = ("tenter.operations", "tenter.compute", "tenter.conductor", "tenter.cell
 STORE = "tenter.store"
 
 
-class _Future(Future):  # type: ignore[type-arg]
+class _Future(Future[Any]):
     """A future that activities wait for."""
 
     def __init__(self, world: World) -> None:

@@ -15,14 +15,17 @@ from tests.helpers.simulation import invariants
 from tests.helpers.simulation.cloud import CONDUCTORS, DEADLINE, DOWN_TIME, IMAGE, LEASE, SimulatedCloud
 from tests.helpers.simulation.world import Activity
 
-BACKGROUND = ("compute-report", "compute-_sync", "compute-audit", "conductor-report", "conductor-purge", "conductor-look")
+BACKGROUND = (
+    "compute-report", "compute-_sync", "compute-audit", "conductor-report", "conductor-purge", "conductor-look",
+)  # fmt: skip
 """Activities that go round without work of a server; they are seldom killed."""
 MOST_SERVERS = 12
 CHANGES = ("start", "stop", "reboot", "reboot hard", "rebuild")
 
 
 class Walk:
-    """One cloud and what happens to it. ``crashes`` counts the moments at which a process died in the middle of work."""
+    """One cloud and what happens to it. ``crashes`` counts the moments at which a process died in the middle of
+    something; a kill of a process that only waits is none."""
 
     def __init__(
         self, template: Path, directory: Path, seed: int, faults: bool = False, audits: bool = False,
@@ -36,7 +39,8 @@ class Walk:
         self.crashes = 0
         self.crashed_at: collections.Counter[str] = collections.Counter()
         self._back_at: dict[str, float] = {}
-        self.odds, self._late_odds = self.chance.choice((0.02, 0.04, 0.08)), 0.01
+        self._up_at: dict[str, float] = {}
+        self.odds, self._late_odds = self.chance.choice((0.02, 0.04, 0.08)), 0.02
         """How probable it is that a process dies at a moment of its work, or that one of its threads is late."""
         self._named = 0
 
@@ -64,10 +68,21 @@ class Walk:
         if self._dies(activity):
             return
         if activity.crashable and self.chance.random() < self._late_odds:
+            self._delay(activity)
+            return
+        self._resume(activity)
+
+    def _delay(self, activity: Activity) -> None:
+        """Let an activity be late, or its whole process, so that its leases run out; maybe its host counts as down."""
+        name = activity.process.name
+        if activity.name in BACKGROUND or self.chance.random() < 0.4:
             activity.late_until = self.world.monotonic + self.chance.choice((0.5, 3, LEASE, 2 * LEASE))
             self.world.say(f"{activity} is late at {activity.at}")
             return
-        self._resume(activity)
+        pause = self.chance.choice((LEASE + 2, LEASE + 2, 2 * LEASE, DOWN_TIME + LEASE))
+        if name in self.cloud.hosts and self.chance.random() < 0.5:
+            self.declare_down(name, pause)
+        self.freeze(name, pause)
 
     def _resume(self, activity: Activity) -> None:
         before = activity.at
@@ -110,6 +125,10 @@ class Walk:
                 del self._back_at[name]
                 if name not in self.cloud.processes:
                     self.cloud.boot(name)
+        for host, at in list(self._up_at.items()):
+            if at <= self.world.monotonic:
+                del self._up_at[host]
+                self.cloud.declare(host, False)
 
     def _message(self) -> None:
         """Deliver, lose or double one of the messages on their way, whichever; what is not chosen is late."""
@@ -122,7 +141,7 @@ class Walk:
             message.deliver()
 
     def _pass_time(self) -> None:
-        times = [time for time in (self.world.next_time(), *self._back_at.values()) if time is not None]
+        times = [time for time in (self.world.next_time(), *self._back_at.values(), *self._up_at.values()) if time is not None]
         assert times, "nobody waits for anything"
         self.world.monotonic = max(self.world.monotonic, min(times))
 
@@ -168,14 +187,14 @@ class Walk:
 
     def misfortune(self) -> None:
         """Let something happen to a process, a host or the clock."""
-        what = self.chance.choice(("freeze", "freeze", "down", "declare", "declare", "stop", "jump", "lost"))
+        what = self.chance.choice(("freeze", "down", "down", "declare", "stop", "jump", "lost"))
         name = self.chance.choice([*CONDUCTORS, *self.cloud.hosts])
         if what == "freeze":
             self.freeze(name, self.chance.choice((1, LEASE / 2, LEASE + 2, 3 * LEASE, DOWN_TIME + 2 * LEASE)))
         elif what == "down":
             self.down(name, DOWN_TIME + 2 * LEASE)
         elif what == "declare":
-            self.cloud.declare(self.chance.choice(self.cloud.hosts), self.chance.random() < 0.5)
+            self.declare_down(self.chance.choice(self.cloud.hosts), self.chance.choice((1, LEASE, 2 * LEASE)))
         elif what == "stop" and name in self.cloud.processes:
             self.cloud.stop(name, self.chance.choice((0, 1, 5)))
         elif what == "jump":
@@ -195,6 +214,11 @@ class Walk:
             self.cloud.kill(name)
             self._back_at[name] = self.world.monotonic + seconds
 
+    def declare_down(self, host: str, seconds: float) -> None:
+        """Say of a host that it is down, and that it is up again after so long."""
+        self.cloud.declare(host, True)
+        self._up_at[host] = self.world.monotonic + seconds
+
     def jump(self, seconds: float) -> None:
         """Set the clock ahead."""
         self.world.wall_offset += seconds
@@ -206,7 +230,7 @@ class Walk:
             self.misfortune()
             return
         servers = self.cloud.servers()
-        what = self.chance.choice(("create", "create", "create", "delete", "delete", *CHANGES))
+        what = self.chance.choice(("create",) * 4 + ("delete",) * 2 + CHANGES)
         if what == "create" or not servers:
             self.create()
         elif what == "delete":
@@ -221,7 +245,7 @@ class Walk:
         with self.cloud:
             self.begin()
             while self.crashes < crashes and self.world.steps < most_steps:
-                self.stroll(self.chance.randrange(1, 60))
+                self.stroll(self.chance.randrange(1, 45))
                 self.act()
             return self.end()
 
@@ -232,7 +256,7 @@ class Walk:
                 self.cloud.conf(name).set_override("audit_interval", 15.0, "operations")
         if self._faults:
             self.cloud.faults.chances = {
-                "spawn": 0.2, "destroy": 0.15, "allocate": 0.1, "deallocate": 0.05, "power_on": 0.1, "power_off": 0.1,
+                "spawn": 0.3, "destroy": 0.15, "allocate": 0.15, "deallocate": 0.05, "power_on": 0.1, "power_off": 0.1,
                 "reboot": 0.1,
             }  # fmt: skip
         self.cloud.boot_all()
@@ -260,6 +284,7 @@ class Walk:
         """Mend what can be mended from outside, wait until nothing is done any more; return what does not hold."""
         self.odds, self._late_odds, self.cloud.faults.chances = 0.0, 0.0, {}
         self._back_at.clear()
+        self._up_at.clear()
         self.cloud.boot_all()
         for process in self.cloud.processes.values():
             process.frozen_until = 0.0
