@@ -42,7 +42,7 @@ from tests.helpers.simulation.chunks import CRASHES, SEED, WALKS, run_chunk
 from tests.helpers.simulation.cloud import CONDUCTORS, DOWN_TIME, LEASE, VCPUS
 from tests.helpers.simulation.walk import CHANGES
 
-CHUNKS = 5
+CHUNKS = 4
 PROCESSES = ("api", *CONDUCTORS, *VCPUS)
 ORDERS = st.integers(0, 1 << 16)
 
@@ -128,7 +128,7 @@ class Fabric(RuleBasedStateMachine):
 
 
 Fabric.TestCase.settings = settings(
-    max_examples=15, stateful_step_count=25, deadline=None, derandomize=SEED == 0, database=None,
+    max_examples=12, stateful_step_count=22, deadline=None, derandomize=SEED == 0, database=None,
     suppress_health_check=list(HealthCheck), print_blob=True,
 )  # fmt: skip
 TestFabric = pytest.mark.timeout(300)(Fabric.TestCase)

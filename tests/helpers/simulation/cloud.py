@@ -274,12 +274,23 @@ class SimulatedCloud:
                 connection.execute(mine.values(forced_down=down))
         self.world.say(f"{host} is declared {'down' if down else 'up'}")
 
+    def _operations(self) -> list[tuple[str, Database, sa.Table]]:
+        sources = [("api", self.api_db, api_schema.operations)]
+        return sources + [(cell.name, cell.db, cell_schema.operations) for cell in self.cells]
+
+    def doing(self, operation_uuid: str) -> str | None:
+        """Return kind and step of an operation, None if there is none."""
+        for _, db, table in reversed(self._operations() if operation_uuid else []):
+            with db.read() as connection:
+                row = connection.execute(sa.select(table).where(table.c.uuid == operation_uuid)).first()
+            if row is not None:
+                return f"{row.kind}.{row.step}"
+        return None
+
     def unsettled(self) -> list[str]:
         """Return what is still being done."""
         found = []
-        sources = [("api", self.api_db, api_schema.operations)]
-        sources += [(cell.name, cell.db, cell_schema.operations) for cell in self.cells]
-        for name, db, table in sources:
+        for name, db, table in self._operations():
             with db.read() as connection:
                 for r in connection.execute(sa.select(table).where(table.c.state.in_(operations.OPEN))).mappings():
                     found.append(

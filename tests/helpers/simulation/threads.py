@@ -15,7 +15,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 from unittest import mock
 
-from tenter.cells.asking import Answers, Asking, C, T
+from tenter.cells.asking import Asking, C, T
 from tenter.scheduler import pipeline
 from tests.helpers.simulation.world import Activity, Condition, Event, Lock, Time, World
 
@@ -57,7 +57,7 @@ class _Pool:
             raise RuntimeError("cannot schedule new futures after shutdown")
         future = _Future(self._world)
         self._queue.append((future, functools.partial(work, *args)))
-        self._feed(next((str(arg)[:8] for arg in args if isinstance(arg, str)), ""))
+        self._feed(next((arg for arg in args if isinstance(arg, str)), ""))
         return future
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
@@ -120,9 +120,6 @@ class _Threading:
 
 class OneByOne(Asking):
     """Asks the cells in the thread of who asks."""
-
-    def ask(self, cells: Sequence[C], question: Callable[[C], T], here: bool = False) -> Answers[T]:
-        return super().ask(cells, question, here=True)
 
     def _start(self, cell: C, question: Callable[[C], T]) -> Future[T]:
         future: Future[T] = Future()

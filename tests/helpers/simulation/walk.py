@@ -106,7 +106,7 @@ class Walk:
             at = at.replace("begin", "within")
             activity.doomed = True
         self.crashes += 1
-        self.crashed_at[f"{activity.name}: {at}"] += 1
+        self.crashed_at[f"{self.cloud.doing(activity.about) or activity.name}: {at}"] += 1
         self.world.say(f"CRASH {self.crashes} of {activity} at {at}")
         if activity.doomed:
             self._resume(activity)
@@ -141,7 +141,9 @@ class Walk:
             message.deliver()
 
     def _pass_time(self) -> None:
-        times = [time for time in (self.world.next_time(), *self._back_at.values(), *self._up_at.values()) if time is not None]
+        times = [*self._back_at.values(), *self._up_at.values()]
+        if (first := self.world.next_time()) is not None:
+            times.append(first)
         assert times, "nobody waits for anything"
         self.world.monotonic = max(self.world.monotonic, min(times))
 
@@ -234,7 +236,8 @@ class Walk:
         if what == "create" or not servers:
             self.create()
         elif what == "delete":
-            self.delete(self.chance.choice(servers))
+            # Often the latest, which is still being built.
+            self.delete(servers[-1] if self.chance.random() < 0.5 else self.chance.choice(servers))
         else:
             self.change(self.chance.choice(servers), what)
 

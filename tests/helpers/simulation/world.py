@@ -40,6 +40,7 @@ class Activity:
 
     def __init__(self, process: Process, name: str, work: Work, about: str = "") -> None:
         self.process, self.name, self.about, self._work = process, name, about, work
+        """``about`` is the UUID of the operation that it was begun for, if it was."""
         self.at = "begin"
         self.crashable = False
         self.doomed = False
@@ -56,7 +57,7 @@ class Activity:
         self._started = False
 
     def __str__(self) -> str:
-        return f"{self.process.name}/{self.name}" + (f" {self.about}" if self.about else "")
+        return f"{self.process.name}/{self.name}" + (f" {self.about[:8]}" if self.about else "")
 
     def may_go_on(self, at: float) -> bool:
         """Return whether it has nothing to wait for."""
