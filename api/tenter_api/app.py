@@ -15,6 +15,7 @@ from tenter_api import errors as api_errors
 from tenter_api.auth import AuthMiddleware
 from tenter_api.compute import routes
 from tenter_api.health import Health, Ready
+from tenter_api.metrics import Metrics
 from tenter_api.middleware import ComputeMiddleware, RequestMiddleware
 from tenter_api.services import Services
 
@@ -40,6 +41,7 @@ def create_app(services: Services) -> falcon.App[Any, Any]:
     app.resp_options.media_handlers[falcon.MEDIA_JSON] = handler
     app.add_route("/healthz", Health(services))
     app.add_route("/readyz", Ready(services))
+    app.add_route("/metrics", Metrics(services))
     routes.add_routes(app, services)
     renderers = [(prefix, renderer) for prefix, renderer in _mount_small_apis(app, services)]
     api_errors.ErrorHandlers(renderers).install(app)

@@ -83,7 +83,9 @@ def _on_connect(synchronous: str, connection: Any, _record: object) -> None:
 
 
 def _on_begin(conn: sa.Connection) -> None:
-    conn.exec_driver_sql(conn.get_execution_options().get(_BEGIN, "BEGIN"))
+    # By the driver: SQLAlchemy's way around these few microseconds is ten times as long.
+    driver: Any = conn.connection.dbapi_connection
+    driver.execute(conn.get_execution_options().get(_BEGIN, "BEGIN"))
 
 
 @contextlib.contextmanager

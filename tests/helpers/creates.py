@@ -55,8 +55,10 @@ def _caller(project: str) -> Caller:
 
 
 def main(path: str, times: int) -> int:
-    """Create ``times`` servers in parallel; return how many were allowed."""
+    """Create ``times`` servers in parallel, from when a line comes; return how many were allowed."""
     creator = Creator(Database(sqlite_url(path)))
+    print("ready", flush=True)
+    sys.stdin.readline()
 
     def once(number: int) -> int:
         try:

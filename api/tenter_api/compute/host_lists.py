@@ -1,4 +1,4 @@
-"""Services and nodes of all cells, as os-services, os-hypervisors and os-availability-zone need them."""
+"""Services and nodes of all cells, and services of no cell: for os-services, os-hypervisors, os-availability-zone."""
 
 from __future__ import annotations
 
@@ -27,15 +27,17 @@ class HostLists:
     """Hosts are few compared with instances, so lists are complete. What is in a cell that does not answer is left out;
     what may be there and is asked for or to be changed is Unavailable."""
 
-    def __init__(self, cells: Cells, down_after: Callable[[], float]) -> None:
+    def __init__(self, api_db: Database, cells: Cells, down_after: Callable[[], float]) -> None:
         """``down_after`` returns the seconds without a sign of life after which a service is down."""
-        self._cells = cells
+        self._api_db, self._cells = api_db, cells
         self._down_after = down_after
 
     def services(self) -> list[dict[str, Any]]:
-        """Return all services by host; ``binary`` as clients know it, and with their ``zone``."""
+        """Return all services by host, computes and conductors; ``binary`` as clients know it, and with their
+        ``zone``."""
         down_after = self._down_after()
         rows = self._rows(lambda cell: store.list_services(cell.db, down_after))
+        rows += store.list_conductors(self._api_db, down_after)
         for row in rows:
             row["binary"] = shown_binary(row["binary"])
             if row["zone"] is None:
@@ -48,6 +50,8 @@ class HostLists:
 
     def delete_service(self, uuid: str) -> None:
         """Delete a service and the nodes it reported. Raises NotFound, Conflict if instances are on them."""
+        if store.delete_conductor(self._api_db, uuid):
+            return
         self._in_its_cell(uuid, lambda db: store.delete_service(db, uuid))
 
     def nodes(self) -> list[dict[str, Any]]:

@@ -60,7 +60,7 @@ def _keypairs(services: Services) -> dict[str, Any]:
 
 
 def _hosts(services: Services) -> dict[str, Any]:
-    hosts = HostLists(services.fabric.cells, lambda: services.conf.compute.service_down_time)
+    hosts = HostLists(services.fabric.api_db, services.fabric.cells, lambda: services.conf.compute.service_down_time)
     max_limit = services.conf.api.max_limit
     return {
         "/os-availability-zone": availability_zones.Zones(hosts),

@@ -24,6 +24,7 @@ from tenter.store.cell_schema import compute_nodes, instances
 from tenter.store.columns import Json
 from tenter.store.engine import Database
 from tenter.store.instances import DELETING, LOST, PLACED, UNSCHEDULED
+from tenter.store.prepared import Prepared
 
 ALL_COLUMNS = tuple(column.name for column in instances.c)
 USER_DATA = "user_data"
@@ -108,8 +109,8 @@ def _columns(names: tuple[str, ...]) -> sa.Select[Any]:
 
 
 @functools.lru_cache(maxsize=256)
-def _one_instance(names: tuple[str, ...]) -> sa.Select[Any]:
-    return _columns(names).where(instances.c.uuid == sa.bindparam("key"))
+def _one_instance(names: tuple[str, ...]) -> Prepared:
+    return Prepared(_columns(names).where(instances.c.uuid == sa.bindparam("key")))
 
 
 def _column(name: str) -> sa.ColumnElement[Any]:
@@ -181,7 +182,7 @@ class ServerReader:
     def _place(self, uuid: str) -> Any:
         """Return the place of an instance, None if there is no such instance."""
         with self._api_db.read() as connection:
-            return connection.execute(_PLACE, {"uuid": uuid}).one_or_none()
+            return _PLACE.rows(connection, {"uuid": uuid}).one_or_none()
 
     def list(self, query: ServerQuery) -> Sequence[dict[str, Any]]:
         """Return one page. Raises Invalid if the marker is unknown, Unavailable if that is in a cell that is away."""
@@ -254,7 +255,7 @@ class ServerReader:
 def _get_in_cell(cell: Cell, uuid: str, columns: Sequence[str]) -> dict[str, Any] | None:
     projection = _Projection(("uuid", "project_id", *columns))
     with cell.db.read() as connection:
-        row = connection.execute(_one_instance(projection.names), {"key": uuid}).one_or_none()
+        row = _one_instance(projection.names).rows(connection, {"key": uuid}).one_or_none()
     return None if row is None else projection.row(row)
 
 
@@ -312,7 +313,7 @@ _PLACE_COLUMNS = (
     places.c.record,
     places.c.brief,
 )
-_PLACE = sa.select(*_PLACE_COLUMNS).where(places.c.instance_uuid == sa.bindparam("uuid"))
+_PLACE = Prepared(sa.select(*_PLACE_COLUMNS).where(places.c.instance_uuid == sa.bindparam("uuid")))
 
 
 def _partial(place: Any) -> PartialRow:

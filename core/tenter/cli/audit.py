@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import time
 from pathlib import Path
 
 from oslo_config import cfg
@@ -14,7 +15,7 @@ from tenter.bus import InProcessBus
 from tenter.cells import Cell
 from tenter.cli import config, embedded, state
 from tenter.compute import guest_audit
-from tenter.conductor.audit import Auditor
+from tenter.conductor.audit import Auditor, record
 from tenter.conductor.audit_fabric import on_host
 from tenter.contracts.network import NetworkDriver
 from tenter.contracts.virt import HostSetup, VirtDriver
@@ -66,7 +67,9 @@ def _audit(conf: cfg.ConfigOpts, repair: bool) -> list[Finding]:
         guests = _guests(conf, cell, network, repair) if cell is not None else None
         unknown = {finding.subject for finding in guests or () if finding.code == "guest.unknown"}
         auditor = Auditor(conf, fabric.api_db, fabric.cells, network, guests=unknown)
+        began = time.monotonic()
         found = _records(auditor, repair)
+        record(fabric.api_db, began, found)
         if guests is None:
             return found
         # What this host's compute reported the last time is older than what was seen now.

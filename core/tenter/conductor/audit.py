@@ -7,7 +7,6 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
 
 import sqlalchemy as sa
 from oslo_config import cfg
@@ -23,23 +22,22 @@ from tenter.operations.findings import Finding
 from tenter.operations.kinds import all_kinds
 from tenter.operations.model import CONDUCTOR
 from tenter.operations.runner import Runner, Source, deadline_passed
-from tenter.store import api_schema, cell_schema, lost
+from tenter.store import api_schema, audits, cell_schema, lost
 from tenter.store.engine import Database, now
 from tenter.store.operations import OPEN, Operation
 
 LOG = logging.getLogger(__name__)
 
 
-@dataclass
-class Counters:
-    """What audits of this process have come to, by code; for metrics."""
-
-    audits: int = 0
-    found: collections.Counter[str] = field(default_factory=collections.Counter)
-    repaired: collections.Counter[str] = field(default_factory=collections.Counter)
-
-
-COUNTERS = Counters()
+def record(api_db: Database, began: float, found: Iterable[Finding]) -> None:
+    """Write down for metrics what an audit has come to that ``began`` then (monotonic clock). Never raises."""
+    counts: dict[bool, collections.Counter[str]] = {True: collections.Counter(), False: collections.Counter()}
+    for finding in found:
+        counts[finding.repaired][finding.code] += 1
+    try:
+        audits.record(api_db, time.monotonic() - began, counts[False], counts[True])
+    except Exception as exc:
+        LOG.warning("What the audit has come to is not written down: %s", exc)
 
 
 class Auditor:
@@ -67,9 +65,6 @@ class Auditor:
             if settled is not None:
                 found.append(settled)
         self._since = seen
-        COUNTERS.audits += 1
-        for finding in found:
-            (COUNTERS.repaired if finding.repaired else COUNTERS.found)[finding.code] += 1
         return found
 
     def _settled(self, problem: Problem, repair: bool) -> Finding | None:
@@ -156,7 +151,7 @@ class Duty:
         self, conf: cfg.ConfigOpts, api_db: Database, cells: Cells, network: NetworkDriver | None,
         stopped: threading.Event,
     ) -> None:  # fmt: skip
-        self._options, self._stopped = conf.operations, stopped
+        self._options, self._stopped, self._api_db = conf.operations, stopped, api_db
         self._auditor = Auditor(conf, api_db, cells, network, self._options.audit_grace)
         self._told: set[tuple[str, str]] = set()
 
@@ -167,11 +162,13 @@ class Duty:
 
     def _loop(self) -> None:
         while not self._stopped.wait(self._options.audit_interval):
+            began = time.monotonic()
             try:
                 found = self._auditor.run(self._options.audit_repair)
             except Exception as exc:
                 LOG.warning("The audit was not finished: %s", exc)
                 continue
+            record(self._api_db, began, found)
             for finding in found:
                 if finding.repaired or (finding.code, finding.subject) not in self._told:
                     LOG.warning("%s: %s %s", finding.code, finding.sentence, finding.remedy)

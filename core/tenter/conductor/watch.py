@@ -1,10 +1,11 @@
-"""Operations that nobody would end otherwise: of hosts that went down, and past their deadline."""
+"""Operations that nobody would end otherwise: of workers and hosts that went down, and past their deadline."""
 
 from __future__ import annotations
 
 import logging
 import threading
 import time
+from collections.abc import Iterable
 
 from oslo_config import cfg
 
@@ -14,6 +15,28 @@ from tenter.operations.runner import Runner, Source, deadline_passed
 from tenter.store import hosts, lost, operations
 
 LOG = logging.getLogger(__name__)
+
+
+class Leases:
+    """Which leases stand still, by this process's monotonic clock.
+
+    A lease that is not renewed runs out by the wall clock too, unless that clock went back, or its owner's was ahead.
+    """
+
+    def __init__(self, length: float) -> None:
+        """``length`` in seconds: how long a lease must have been seen unchanged."""
+        self._length = length
+        self._since: dict[lost.Lease, float] = {}
+
+    def still(self, leases: Iterable[lost.Lease]) -> list[lost.Lease]:
+        """Return those of the leases that there are now that were not renewed for their whole length."""
+        at = time.monotonic()
+        self._since = {lease: self._since.get(lease, at) for lease in leases}
+        return [lease for lease, since in self._since.items() if at - since >= self._length]
+
+    def forget(self) -> None:
+        """Begin anew: what happened since the last look is not known."""
+        self._since = {}
 
 
 class Watch:
@@ -29,6 +52,7 @@ class Watch:
     ) -> None:
         self._source, self._runner, self._kinds, self._conf, self._stopped = source, runner, kinds, conf, stopped
         self._seen: dict[str, tuple[float, float]] = {}
+        self._leases = Leases(conf.operations.lease)
 
     def start(self) -> None:
         """Look every ``[operations] watch_interval`` seconds, in a thread, until ``stopped``."""
@@ -36,6 +60,7 @@ class Watch:
 
     def look(self) -> None:
         """Look once, and do what is to be done."""
+        self._look_for_dead_leases()
         if self._source.cell_uuid is not None:
             self._look_for_lost()
         self._look_for_overdue()
@@ -48,9 +73,17 @@ class Watch:
                 trouble = ""
             except Exception as exc:
                 self._seen.clear()
+                self._leases.forget()
                 if str(exc) != trouble:
                     LOG.warning("Cannot look for lost operations: %s", exc)
                 trouble = str(exc)
+
+    def _look_for_dead_leases(self) -> None:
+        db, table = self._source.db, self._source.table
+        for lease in self._leases.still(lost.leases(db, table)):
+            if lost.end_lease(db, table, lease):
+                LOG.info("The lease of %s on operation %s stands still and is ended", lease.owner, lease.uuid)
+                self._runner.ring()
 
     def _look_for_lost(self) -> None:
         db, table = self._source.db, self._source.table

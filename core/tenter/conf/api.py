@@ -8,6 +8,9 @@ OPTS = [
     cfg.IntOpt("workers", default=2, min=1, help="Worker processes of 'tenter api'; 'tenter up' has one."),
     cfg.FloatOpt("health_timeout", default=2.0, min=0.1,
                  help="Seconds that /healthz and /readyz give each database to answer."),
+    cfg.StrOpt("metrics", default="admin", choices=["admin", "public", "off"],
+               help="Who may read /metrics, which names hosts and cells: administrators with a token, everybody who "
+                    "reaches the port, or nobody."),
     cfg.IntOpt("threads", default=12, min=1, help="Threads that answer requests, in each worker process."),
     cfg.IntOpt("client_timeout", default=60, min=1,
                help="Seconds after which a client that stalls within a request or an answer is dropped."),

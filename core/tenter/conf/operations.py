@@ -15,8 +15,9 @@ def deadline_of(conf: cfg.ConfigOpts, kind: str) -> float:
 OPTS = [
     cfg.FloatOpt("lease", default=10.0, min=1,
                  help="Seconds after which an operation whose worker gives no sign of life is taken over."),
-    cfg.FloatOpt("poll_interval", default=1.0, min=0.05,
-                 help="Seconds between two looks for work; a bell rings sooner for what is new."),
+    cfg.FloatOpt("poll_interval", default=0.5, min=0.05,
+                 help="Seconds between two looks for work; a bell rings sooner for what is new. What a dead worker "
+                    "had is taken over within lease and poll_interval."),
     cfg.FloatOpt("deadline", default=1800.0, min=1, help="Seconds after which an operation that has not ended fails."),
     *(cfg.FloatOpt(f"deadline_{kind}", min=1, help=f"The same for a {kind}; by default it is deadline.")
       for kind in KINDS),

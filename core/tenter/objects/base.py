@@ -46,11 +46,35 @@ class TenterObject(base.VersionedObject):
     @classmethod
     def from_mapping(cls, values: Mapping[str, Any]) -> Self:
         """Return an object with those of ``values`` set that are fields of it (a row, for instance)."""
-        return cls(**{name: values[name] for name in cls.fields if name in values})
+        new = cls()
+        # What setters would do beside: note that the field was changed, which nobody asks of a row that was read.
+        vars(new).update(
+            {base._get_attrname(name): field.coerce(new, name, values[name]) for name, field in cls.fields.items()
+             if name in values}
+        )  # fmt: skip
+        return new
 
     def to_mapping(self) -> dict[str, Any]:
         """Return the fields that are set, objects within it as mappings."""
-        return {name: _plain(getattr(self, name)) for name in self.fields if self.obj_attr_is_set(name)}
+        return {name: _plain(value) for name, value in self._set_fields()}
+
+    def obj_to_primitive(
+        self, target_version: str | None = None, version_manifest: dict[str, str] | None = None
+    ) -> dict[str, Any]:
+        """Return the object as JSON values, without which fields were changed: a row is written whole."""
+        if target_version is not None or version_manifest:
+            older: dict[str, Any] = super().obj_to_primitive(target_version, version_manifest)
+            return older
+        data = {name: self.fields[name].to_primitive(self, name, value) for name, value in self._set_fields()}
+        key = self._obj_primitive_key
+        return {
+            key("name"): self.obj_name(), key("namespace"): self.OBJ_PROJECT_NAMESPACE,
+            key("version"): self.VERSION, key("data"): data,
+        }  # fmt: skip
+
+    def _set_fields(self) -> list[tuple[str, Any]]:
+        values = vars(self)
+        return [(name, values[attr]) for name in self.fields if (attr := base._get_attrname(name)) in values]
 
 
 def _plain(value: Any) -> Any:

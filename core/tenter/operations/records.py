@@ -39,16 +39,17 @@ def instance_rows(
     project_id: str, user_id: str, request: CreateServers, reservation_id: str
 ) -> list[dict[str, Any]]:
     """Return the rows of the servers of one request, as they are before they have a place."""
+    meta = image_meta(request.image)
     spec = objects.RequestSpec(
         instance_uuid=str(uuidlib.UUID(int=0)), project_id=project_id, user_id=user_id, flavor=request.flavor,
-        image=image_meta(request.image), networks=[_network(wanted) for wanted in request.networks],
+        image=meta, networks=[_network(wanted) for wanted in request.networks],
         block_devices=[_root_disk(request)], availability_zone=request.zone, forced_host=request.forced_host,
         key_name=request.key_name, public_key=request.public_key, user_data=request.user_data,
         scheduler_hints=dict(request.hints),
     )  # fmt: skip
     primitive = spec.obj_to_primitive()
     flavor = request.flavor.to_mapping()
-    image = image_meta(request.image).to_mapping()
+    image = meta.to_mapping()
     at = now()
     rows = []
     for index in range(request.max_count):

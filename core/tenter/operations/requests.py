@@ -155,7 +155,7 @@ class Requests:
             if not instances.begin_delete(connection, uuid, operation.uuid):
                 return
             operations.cancel_others(connection, cell_operations, uuid)
-            operations.insert(connection, cell_operations, operation)
+            operations.append(connection, cell_operations, operation)
         self._bus.ring(role, host if role == COMPUTE else None, operation.uuid, cell.uuid)
 
     def _delete_unplaced(self, uuid: str) -> bool:

@@ -98,6 +98,18 @@ quota_usages = sa.Table(
     sa.Column("used", sa.BigInteger, nullable=False, default=0),
 )
 
+audits = sa.Table(
+    # One row: what audits have come to.
+    "audits",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("count", sa.BigInteger, nullable=False),
+    time_column("ended_at", nullable=False),
+    sa.Column("seconds", sa.Double, nullable=False),
+    sa.Column("found", Json, nullable=False),
+    sa.Column("repaired", Json, nullable=False),
+)
+
 operations = operations_table(metadata)
 
 services = services_table(metadata)

@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from tenter.contracts.scheduling import Resource
 from tenter.contracts.virt import NodeInventory
 from tenter.store.cell_schema import claims, inventories
+from tenter.store.prepared import Prepared
 
 INSTANCE, OPERATION, LEFTOVER = "instance", "operation", "leftover"
 
@@ -20,15 +21,15 @@ _OF_PROVIDER = sa.and_(
     inventories.c.provider_uuid == sa.bindparam("p_provider"),
     inventories.c.resource_class == sa.bindparam("p_class"),
 )
-_TAKE = (
+_TAKE = Prepared(
     sa.update(inventories)
     .where(_OF_PROVIDER, inventories.c.used + _AMOUNT <= inventories.c.capacity)
     .values(used=inventories.c.used + _AMOUNT)
 )
-_GIVE_BACK = sa.update(inventories).where(_OF_PROVIDER).values(used=inventories.c.used - _AMOUNT)
-_RECORD = sa.insert(claims)
-_HELD = sa.select(claims).where(claims.c.holder_uuid == sa.bindparam("p_holder"))
-_FORGET = sa.delete(claims).where(claims.c.holder_uuid == sa.bindparam("p_holder"))
+_GIVE_BACK = Prepared(sa.update(inventories).where(_OF_PROVIDER).values(used=inventories.c.used - _AMOUNT))
+_RECORD = Prepared(sa.insert(claims))
+_HELD = Prepared(sa.select(claims).where(claims.c.holder_uuid == sa.bindparam("p_holder")))
+_FORGET = Prepared(sa.delete(claims).where(claims.c.holder_uuid == sa.bindparam("p_holder")))
 
 
 class ClaimLost(Exception):
@@ -47,7 +48,7 @@ def take(connection: sa.Connection, holder_uuid: str, provider_uuid: str, amount
         if not amount:
             continue
         values = {"p_provider": provider_uuid, "p_class": resource_class, "p_amount": amount}
-        if connection.execute(_TAKE, values).rowcount != 1:
+        if _TAKE.change(connection, values) != 1:
             raise ClaimLost(provider_uuid, resource_class)
         rows.append(
             {
@@ -59,29 +60,29 @@ def take(connection: sa.Connection, holder_uuid: str, provider_uuid: str, amount
             }
         )
     if rows:
-        connection.execute(_RECORD, rows)
+        _RECORD.change_all(connection, rows)
 
 
 def give_back(connection: sa.Connection, holder_uuid: str) -> None:
     """Give back all that the holder claimed. Nothing to give back is no error."""
-    held = connection.execute(_HELD, {"p_holder": holder_uuid}).all()
+    held = _HELD.rows(connection, {"p_holder": holder_uuid}).all()
     for row in held:
         values = {"p_provider": row.provider_uuid, "p_class": row.resource_class, "p_amount": row.amount}
-        connection.execute(_GIVE_BACK, values)
+        _GIVE_BACK.change(connection, values)
     if held:
-        connection.execute(_FORGET, {"p_holder": holder_uuid})
+        _FORGET.change(connection, {"p_holder": holder_uuid})
 
 
 def force(connection: sa.Connection, holder_uuid: str, provider_uuid: str, amounts: Mapping[str, int]) -> None:
     """Record that an instance uses ``amounts`` of a provider, whether or not there is room: it does use them."""
     for resource_class, amount in amounts.items():
         values = {"p_provider": provider_uuid, "p_class": resource_class, "p_amount": -amount}
-        connection.execute(_GIVE_BACK, values)
+        _GIVE_BACK.change(connection, values)
         row = {
             "holder_uuid": holder_uuid, "provider_uuid": provider_uuid, "resource_class": resource_class,
             "holder_kind": INSTANCE, "amount": amount,
         }  # fmt: skip
-        connection.execute(_RECORD, [row])
+        _RECORD.change(connection, row)
 
 
 def hand_over(connection: sa.Connection, holder_uuid: str, to_uuid: str, to_kind: str) -> None:
@@ -102,12 +103,8 @@ def set_inventory(connection: sa.Connection, node: NodeInventory, ratios: Mappin
             "ratio": ratio,
             "capacity": Resource(total, 0, reserved, ratio).capacity,
         }
-        key = sa.and_(
-            inventories.c.provider_uuid == node.uuid, inventories.c.resource_class == resource_class
-        )
+        key = sa.and_(inventories.c.provider_uuid == node.uuid, inventories.c.resource_class == resource_class)
         if connection.execute(sa.update(inventories).where(key).values(**values)).rowcount == 0:
             connection.execute(
-                sa.insert(inventories).values(
-                    provider_uuid=node.uuid, resource_class=resource_class, used=0, **values
-                )
+                sa.insert(inventories).values(provider_uuid=node.uuid, resource_class=resource_class, used=0, **values)
             )

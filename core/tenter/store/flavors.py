@@ -14,6 +14,7 @@ from tenter import errors
 from tenter.objects import Flavor
 from tenter.store.api_schema import flavor_projects, flavors
 from tenter.store.engine import Database, now
+from tenter.store.prepared import Prepared
 
 _SEEDS = (
     # id, name, vCPUs, MiB, GiB
@@ -49,8 +50,9 @@ def _visible_to(parameter: str) -> sa.ColumnElement[bool]:
     return sa.or_(flavors.c.is_public, granted)
 
 
-_ONE = sa.select(flavors).where(flavors.c.flavorid == sa.bindparam("flavorid"))
-_ONE_VISIBLE = _ONE.where(_visible_to("project_id"))
+_BY_ID = sa.select(flavors).where(flavors.c.flavorid == sa.bindparam("flavorid"))
+_ONE = Prepared(_BY_ID)
+_ONE_VISIBLE = Prepared(_BY_ID.where(_visible_to("project_id")))
 
 
 def flavor_row(db: Database, flavorid: str, project_id: str | None = None) -> sa.RowMapping:
@@ -60,7 +62,7 @@ def flavor_row(db: Database, flavorid: str, project_id: str | None = None) -> sa
     """
     query = _ONE if project_id is None else _ONE_VISIBLE
     with db.read() as connection:
-        row = connection.execute(query, {"flavorid": flavorid, "project_id": project_id}).mappings().first()
+        row = query.rows(connection, {"flavorid": flavorid, "project_id": project_id}).mappings().first()
     if row is None:
         raise _unknown(flavorid)
     return row
@@ -102,7 +104,7 @@ def list_flavors(
     with db.read() as connection:
         if marker is not None:
             one = {"flavorid": marker, "project_id": project_id}
-            row = connection.execute(_ONE if project_id is None else _ONE_VISIBLE, one).mappings().first()
+            row = (_ONE if project_id is None else _ONE_VISIBLE).rows(connection, one).mappings().first()
             if row is None:
                 raise errors.Invalid(f"Marker {marker!r} could not be found.")
             values |= {"after_key": row[sort_key], "after_id": row["id"]}
@@ -228,9 +230,7 @@ def grant_flavor(db: Database, flavorid: str, project_id: str) -> Sequence[str]:
             connection.execute(sa.insert(flavor_projects).values(flavor_id=key, project_id=project_id))
             return _projects(connection, key)
     except db_exception.DBDuplicateEntry as exc:
-        raise errors.Conflict(
-            f"Flavor access already exists for flavor {flavorid} and project {project_id}."
-        ) from exc
+        raise errors.Conflict(f"Flavor access already exists for flavor {flavorid} and project {project_id}.") from exc
 
 
 def revoke_flavor(db: Database, flavorid: str, project_id: str) -> Sequence[str]:
@@ -260,9 +260,7 @@ def _key(connection: sa.Connection, flavorid: str) -> int:
 
 
 def _private(connection: sa.Connection, flavorid: str, if_public: type[errors.TenterError]) -> int:
-    row = connection.execute(
-        sa.select(flavors.c.id, flavors.c.is_public).where(flavors.c.flavorid == flavorid)
-    ).first()
+    row = connection.execute(sa.select(flavors.c.id, flavors.c.is_public).where(flavors.c.flavorid == flavorid)).first()
     if row is None:
         raise _unknown(flavorid)
     if row.is_public:

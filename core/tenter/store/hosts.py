@@ -13,10 +13,11 @@ from tenter.contracts.virt import DriverInfo, NodeInventory
 from tenter.store import claims
 from tenter.store.cell_schema import compute_nodes, instances, inventories, leftovers, operations, services
 from tenter.store.engine import Database, now
+from tenter.store.prepared import Prepared
 
 LOG = logging.getLogger(__name__)
 
-_VIEWS = (
+_VIEWS = Prepared(
     sa.select(
         compute_nodes.c.uuid,
         compute_nodes.c.host,
@@ -37,6 +38,16 @@ _VIEWS = (
     .join(services, services.c.uuid == compute_nodes.c.service_uuid)
     .join(inventories, inventories.c.provider_uuid == compute_nodes.c.uuid)
     .order_by(compute_nodes.c.uuid)
+)
+_SUCCEEDED = Prepared(
+    sa.update(compute_nodes)
+    .where(compute_nodes.c.uuid == sa.bindparam("p_uuid"), compute_nodes.c.failed_builds > 0)
+    .values(failed_builds=0)
+)
+_SIGN = Prepared(
+    sa.select(services.c.forced_down, services.c.last_seen).where(
+        services.c.host == sa.bindparam("p_host"), services.c.binary == sa.bindparam("p_binary")
+    )
 )
 
 
@@ -81,15 +92,13 @@ def report_nodes(
 def host_views(db: Database, down_after: float) -> list[HostView]:
     """Return every node of a cell as the scheduler sees it. ``down_after`` in seconds without a sign of life."""
     with db.read() as connection:
-        rows = connection.execute(_VIEWS).all()
+        rows = _VIEWS.rows(connection, {}).all()
     alive_since = now() - down_after
     resources: dict[str, dict[str, Resource]] = {}
     first: dict[str, Any] = {}
     for row in rows:
         first.setdefault(row.uuid, row)
-        resources.setdefault(row.uuid, {})[row.resource_class] = Resource(
-            row.total, row.used, row.reserved, row.ratio
-        )
+        resources.setdefault(row.uuid, {})[row.resource_class] = Resource(row.total, row.used, row.reserved, row.ratio)
     return [
         HostView(
             provider_uuid=uuid,
@@ -116,14 +125,12 @@ def build_failed(connection: sa.Connection, instance_uuid: str) -> None:
 
 def build_succeeded(connection: sa.Connection, node_uuid: str) -> None:
     """Forget the builds that the node failed before."""
-    failing = sa.and_(compute_nodes.c.uuid == node_uuid, compute_nodes.c.failed_builds > 0)
-    connection.execute(sa.update(compute_nodes).where(failing).values(failed_builds=0))
+    _SUCCEEDED.change(connection, {"p_uuid": node_uuid})
 
 
 def is_down(connection: sa.Connection, host: str, binary: str, down_after: float) -> bool:
     """Return whether nobody serves the host: no such service, declared down, or not seen for ``down_after`` seconds."""
-    query = sa.select(services.c.forced_down, services.c.last_seen)
-    row = connection.execute(query.where(services.c.host == host, services.c.binary == binary)).first()
+    row = _SIGN.rows(connection, {"p_host": host, "p_binary": binary}).first()
     return row is None or row.forced_down or row.last_seen < now() - down_after
 
 

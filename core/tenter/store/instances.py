@@ -13,6 +13,7 @@ from tenter.store.api_schema import places
 from tenter.store.cell_schema import instances
 from tenter.store.cell_schema import operations as cell_operations
 from tenter.store.engine import Database, now
+from tenter.store.prepared import Prepared
 
 UNSCHEDULED, PLACED, LOST = "unscheduled", "placed", "failed"
 DELETING = "deleting"
@@ -20,52 +21,45 @@ CHANGEABLE = ("display_name", "description", "hostname", "access_ip_v4", "access
 """Columns that a user may change while the instance is being scheduled."""
 
 _UUID: sa.BindParameter[str] = sa.bindparam("p_uuid")
-_PLACE = sa.select(places).where(places.c.instance_uuid == _UUID)
-_SWAP = (
-    sa.update(places)
-    .where(places.c.instance_uuid == _UUID, places.c.state == UNSCHEDULED)
-    .values(state=PLACED, cell_uuid=sa.bindparam("p_cell"), record=sa.null())
+_ONE_PLACE = places.c.instance_uuid == _UUID
+_UNPLACED = sa.and_(_ONE_PLACE, places.c.state == UNSCHEDULED)
+_ONE = instances.c.uuid == _UUID
+_PLACE = Prepared(sa.select(places).where(_ONE_PLACE))
+_SWAP = Prepared(
+    sa.update(places).where(_UNPLACED).values(state=PLACED, cell_uuid=sa.bindparam("p_cell"), record=sa.null())
 )
-_RECORD = (
-    sa.select(places.c.record)
-    .where(places.c.instance_uuid == _UUID, places.c.state == UNSCHEDULED)
-    .with_for_update()
+_RECORD = Prepared(sa.select(places.c.record).where(_UNPLACED).with_for_update())
+_USES = Prepared(sa.select(places.c.project_id, places.c.vcpus, places.c.memory_mb).where(_ONE_PLACE).with_for_update())
+_SET_BRIEF = Prepared(sa.update(places).where(_ONE_PLACE))
+_FORGET_PLACE = Prepared(sa.delete(places).where(_ONE_PLACE))
+_FORGET_UNPLACED = Prepared(sa.delete(places).where(_ONE_PLACE, places.c.state != PLACED))
+_INSERT_PLACE = Prepared(sa.insert(places))
+_GET = Prepared(sa.select(instances).where(_ONE))
+_OPEN_OF = sa.exists().where(
+    cell_operations.c.instance_uuid == instances.c.uuid, cell_operations.c.state.in_(operations.OPEN)
 )
-_USES = (
-    sa.select(places.c.project_id, places.c.vcpus, places.c.memory_mb)
-    .where(places.c.instance_uuid == _UUID)
-    .with_for_update()
-)
-_SET_BRIEF = sa.update(places).where(places.c.instance_uuid == _UUID)
-_FORGET_PLACE = sa.delete(places).where(places.c.instance_uuid == _UUID)
-_FORGET_UNPLACED = _FORGET_PLACE.where(places.c.state != PLACED)
-_GET = sa.select(instances).where(instances.c.uuid == _UUID)
-_SET = sa.update(instances).where(instances.c.uuid == _UUID)
-_FINISH = sa.update(instances).where(
-    instances.c.uuid == _UUID, instances.c.operation_uuid == sa.bindparam("p_operation")
-)
-_BEGIN_DELETE = (
+_HOST_AND_WORK = Prepared(sa.select(instances.c.host, _OPEN_OF.label("busy")).where(_ONE))
+_SET = Prepared(sa.update(instances).where(_ONE))
+_FINISH = Prepared(sa.update(instances).where(_ONE, instances.c.operation_uuid == sa.bindparam("p_operation")))
+_BEGIN_DELETE = Prepared(
     sa.update(instances)
-    .where(
-        instances.c.uuid == _UUID, sa.or_(instances.c.task_state.is_(None), instances.c.task_state != DELETING)
-    )
+    .where(_ONE, sa.or_(instances.c.task_state.is_(None), instances.c.task_state != DELETING))
     .values(task_state=DELETING)
 )
-_INSERT = sa.insert(instances)
-_INSERT_PLACE = sa.insert(places)
-_REMOVE = sa.delete(instances).where(instances.c.uuid == _UUID)
+_INSERT = Prepared(sa.insert(instances))
+_REMOVE = Prepared(sa.delete(instances).where(_ONE))
 
 
 def place_of(db: Database, uuid: str) -> Mapping[str, Any] | None:
     """Return the place row of an instance, None if there is no such instance."""
     with db.read() as connection:
-        row = connection.execute(_PLACE, {"p_uuid": uuid}).mappings().first()
+        row = _PLACE.rows(connection, {"p_uuid": uuid}).mappings().first()
     return None if row is None else dict(row)
 
 
 def swap_place(connection: sa.Connection, uuid: str, cell_uuid: str) -> bool:
     """Move an unscheduled instance's place to a cell; return whether it was still unscheduled."""
-    return connection.execute(_SWAP, {"p_uuid": uuid, "p_cell": cell_uuid}).rowcount == 1
+    return _SWAP.change(connection, {"p_uuid": uuid, "p_cell": cell_uuid}) == 1
 
 
 def is_wanted(db: Database, uuid: str) -> bool:
@@ -81,11 +75,8 @@ def is_elsewhere(db: Database, uuid: str, host: str) -> bool:
 
     An instance that is on no host and to which nothing is being done will never be on one again.
     """
-    table = cell_operations
-    busy = sa.exists().where(table.c.instance_uuid == instances.c.uuid, table.c.state.in_(operations.OPEN))
-    query = sa.select(instances.c.host, busy.label("busy")).where(instances.c.uuid == uuid)
     with db.read() as connection:
-        row = connection.execute(query).first()
+        row = _HOST_AND_WORK.rows(connection, {"p_uuid": uuid}).first()
     return row is not None and (row.host != host if row.host is not None else bool(row.busy))
 
 
@@ -99,7 +90,7 @@ def is_gone_from(db: Database, uuid: str, host: str) -> bool:
 def unscheduled_record(connection: sa.Connection, uuid: str) -> dict[str, Any] | None:
     """Return what is known of an instance whose place is unscheduled, None if it is not; nobody changes it until the
     transaction ends."""
-    record: dict[str, Any] | None = connection.execute(_RECORD, {"p_uuid": uuid}).scalar()
+    record: dict[str, Any] | None = _RECORD.rows(connection, {"p_uuid": uuid}).scalar()
     return record
 
 
@@ -124,12 +115,10 @@ def brief(row: Mapping[str, Any]) -> dict[str, Any]:
 
 def set_brief(connection: sa.Connection, uuid: str, row: Mapping[str, Any]) -> None:
     """Write what an instance's place keeps for when its cell does not answer."""
-    connection.execute(_SET_BRIEF, {"p_uuid": uuid, "brief": brief(row)})
+    _SET_BRIEF.change(connection, {"p_uuid": uuid, "brief": brief(row)})
 
 
-def take_places(
-    connection: sa.Connection, rows: Sequence[Mapping[str, Any]], limits: Mapping[str, int]
-) -> None:
+def take_places(connection: sa.Connection, rows: Sequence[Mapping[str, Any]], limits: Mapping[str, int]) -> None:
     """Write the places of new instances of one project, and claim what they use of its quotas.
 
     Raises QuotaExceeded; then nothing may be committed.
@@ -155,7 +144,7 @@ def take_places(
         quota.RAM: sum(place["memory_mb"] for place in new),
     }
     quota.claim(connection, quota.Owner(quota.PROJECT, rows[0]["project_id"]), wanted, limits)
-    connection.execute(_INSERT_PLACE, new)
+    _INSERT_PLACE.change_all(connection, new)
 
 
 def restore_place(connection: sa.Connection, row: Mapping[str, Any], cell_uuid: str) -> None:
@@ -168,7 +157,7 @@ def restore_place(connection: sa.Connection, row: Mapping[str, Any], cell_uuid: 
         "cell_uuid": cell_uuid, "created_at": row["created_at"], "vcpus": uses[quota.CORES],
         "memory_mb": uses[quota.RAM], "record": None,
     }  # fmt: skip
-    connection.execute(_INSERT_PLACE, [place])
+    _INSERT_PLACE.change(connection, place)
 
 
 def forget_place(connection: sa.Connection, uuid: str, unplaced: bool = False) -> bool:
@@ -176,9 +165,9 @@ def forget_place(connection: sa.Connection, uuid: str, unplaced: bool = False) -
 
     With ``unplaced`` only if it is in no cell. Returns whether a place was removed.
     """
-    uses = connection.execute(_USES, {"p_uuid": uuid}).first()
+    uses = _USES.rows(connection, {"p_uuid": uuid}).first()
     query = _FORGET_UNPLACED if unplaced else _FORGET_PLACE
-    if uses is None or connection.execute(query, {"p_uuid": uuid}).rowcount != 1:
+    if uses is None or query.change(connection, {"p_uuid": uuid}) != 1:
         return False
     amounts = {quota.INSTANCES: 1, quota.CORES: uses.vcpus, quota.RAM: uses.memory_mb}
     quota.give_back(connection, quota.Owner(quota.PROJECT, uses.project_id), amounts)
@@ -188,7 +177,7 @@ def forget_place(connection: sa.Connection, uuid: str, unplaced: bool = False) -
 def get(db: Database, uuid: str) -> objects.Instance:
     """Return an instance of a cell. Raises NotFound."""
     with db.read() as connection:
-        row = connection.execute(_GET, {"p_uuid": uuid}).mappings().first()
+        row = _GET.rows(connection, {"p_uuid": uuid}).mappings().first()
     if row is None:
         raise errors.NotFound(f"Instance {uuid} could not be found.")
     return objects.Instance.from_mapping(dict(row))
@@ -205,13 +194,13 @@ def on_host(db: Database, host: str) -> Sequence[Mapping[str, Any]]:
 def set_values(connection: sa.Connection, uuid: str, **values: Any) -> None:
     """Write columns of an instance, whatever its state."""
     values.setdefault("updated_at", now())
-    connection.execute(_SET, {"p_uuid": uuid, **values})
+    _SET.change(connection, {"p_uuid": uuid, **values})
 
 
 def finish_task(connection: sa.Connection, uuid: str, operation_uuid: str, **values: Any) -> None:
     """Write columns and take the operation's hold off the instance, if that operation still holds it."""
     done = {"task_state": None, "operation_uuid": None, "updated_at": now(), **values}
-    connection.execute(_FINISH, {"p_uuid": uuid, "p_operation": operation_uuid, **done})
+    _FINISH.change(connection, {"p_uuid": uuid, "p_operation": operation_uuid, **done})
 
 
 def begin_task(
@@ -220,9 +209,7 @@ def begin_task(
     """Give the instance to an operation, if no other has it and it is in one of ``vm_states``; return whether so."""
     change = (
         sa.update(instances)
-        .where(
-            instances.c.uuid == uuid, instances.c.task_state.is_(None), instances.c.vm_state.in_(list(vm_states))
-        )
+        .where(instances.c.uuid == uuid, instances.c.task_state.is_(None), instances.c.vm_state.in_(list(vm_states)))
         .values(task_state=task_state, operation_uuid=operation_uuid, updated_at=now())
     )
     return connection.execute(change).rowcount == 1
@@ -231,7 +218,7 @@ def begin_task(
 def begin_delete(connection: sa.Connection, uuid: str, operation_uuid: str) -> bool:
     """Give the instance to a delete, whatever else goes on with it; False if it is going already or gone."""
     values = {"p_uuid": uuid, "operation_uuid": operation_uuid, "updated_at": now()}
-    return connection.execute(_BEGIN_DELETE, values).rowcount == 1
+    return _BEGIN_DELETE.change(connection, values) == 1
 
 
 def insert_placed(
@@ -243,11 +230,11 @@ def insert_placed(
 ) -> None:
     """Put an instance, its claims and its build into a cell. Raises ClaimLost; then nothing may be committed."""
     claims.take(connection, row["uuid"], provider_uuid, amounts)
-    connection.execute(_INSERT, [dict(row)])
+    _INSERT.change(connection, row)
     operations.insert(connection, cell_operations, operation)
 
 
 def remove(connection: sa.Connection, uuid: str) -> None:
     """Remove an instance and give back what it claimed."""
     claims.give_back(connection, uuid)
-    connection.execute(_REMOVE, {"p_uuid": uuid})
+    _REMOVE.change(connection, {"p_uuid": uuid})

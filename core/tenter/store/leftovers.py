@@ -11,6 +11,19 @@ import sqlalchemy as sa
 from tenter.store import claims
 from tenter.store.cell_schema import compute_nodes, instances, leftovers
 from tenter.store.engine import Database, now
+from tenter.store.prepared import Prepared
+
+_OF_SERVICE = (
+    sa.select(leftovers)
+    .where(
+        leftovers.c.node_uuid.in_(
+            sa.select(compute_nodes.c.uuid).where(compute_nodes.c.service_uuid == sa.bindparam("p_service"))
+        )
+    )
+    .order_by(leftovers.c.created_at)
+)
+_ALL = Prepared(_OF_SERVICE)
+_OF_INSTANCE = Prepared(_OF_SERVICE.where(leftovers.c.instance_uuid == sa.bindparam("p_instance")))
 
 
 def leave(connection: sa.Connection, instance_uuid: str, reason: str, vifs: Sequence[Mapping[str, Any]]) -> None:
@@ -33,12 +46,10 @@ def leave(connection: sa.Connection, instance_uuid: str, reason: str, vifs: Sequ
 
 def of_service(db: Database, service_uuid: str, instance_uuid: str | None = None) -> list[dict[str, Any]]:
     """Return the leftovers (of one instance, if given) on the nodes of a compute service."""
-    mine = sa.select(compute_nodes.c.uuid).where(compute_nodes.c.service_uuid == service_uuid)
-    query = sa.select(leftovers).where(leftovers.c.node_uuid.in_(mine))
-    if instance_uuid is not None:
-        query = query.where(leftovers.c.instance_uuid == instance_uuid)
+    query = _ALL if instance_uuid is None else _OF_INSTANCE
+    values = {"p_service": service_uuid, "p_instance": instance_uuid}
     with db.read() as connection:
-        return [dict(row) for row in connection.execute(query.order_by(leftovers.c.created_at)).mappings()]
+        return [dict(row) for row in query.rows(connection, values).mappings()]
 
 
 def reaped(db: Database, uuid: str) -> None:

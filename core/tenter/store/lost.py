@@ -1,14 +1,47 @@
-"""Operations that their own worker will not end: its host is away, or the deadline has passed."""
+"""Operations that their own worker will not end: it is dead, its host is away, or the deadline has passed."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import NamedTuple
 
 import sqlalchemy as sa
 
 from tenter.store import operations
 from tenter.store.engine import Database, now
 from tenter.store.operations import CANCELLED, OPEN, QUEUED, RUNNING, Operation
+
+
+class Lease(NamedTuple):
+    """Who has an operation and until when; each renewal makes it another lease."""
+
+    uuid: str
+    attempt: int
+    owner: str
+    until: float
+
+
+def leases(db: Database, table: sa.Table) -> list[Lease]:
+    """Return the leases that have not run out by the wall clock."""
+    columns = (table.c.uuid, table.c.attempt, table.c.owner, table.c.lease_until)
+    query = sa.select(*columns).where(
+        table.c.state == RUNNING, table.c.owner.is_not(None), table.c.lease_until >= now()
+    )
+    with db.read() as connection:
+        return [Lease(*row) for row in connection.execute(query)]
+
+
+def end_lease(db: Database, table: sa.Table, lease: Lease) -> bool:
+    """Let a lease run out now, if it is still as read; return whether it was.
+
+    It is as any that ran out: whoever may do the step takes it over, unless its owner wakes up before and renews it.
+    """
+    same = sa.and_(
+        table.c.uuid == lease.uuid, table.c.attempt == lease.attempt, table.c.owner == lease.owner,
+        table.c.lease_until == lease.until, table.c.state == RUNNING,
+    )  # fmt: skip
+    with db.write() as connection:
+        return connection.execute(sa.update(table).where(same).values(lease_until=0.0)).rowcount == 1
 
 
 def _free(table: sa.Table) -> sa.ColumnElement[bool]:

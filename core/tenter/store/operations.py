@@ -2,6 +2,12 @@
 
 ``seq`` orders the operations of one instance: one may run only when none before it is still open. A claim raises
 ``attempt``; a write with an older attempt is refused, so a worker that was taken over can do no harm.
+
+Clocks: ``lease_until`` is written and compared by the wall clock of whoever does it (``engine.now``), renewals are
+timed by the monotonic clock. A wall clock that jumps ahead ends leases early, which costs a step done twice: its first
+worker's write is refused. After one that jumps back, conductors end by their monotonic clocks the leases that nobody
+renews (``tenter.conductor.watch``). ``seq`` is the wall clock when nothing is open for the instance; ``append`` puts an
+operation behind all that are, whatever the clock says. Deadlines are wall-clock times and move with it.
 """
 
 from __future__ import annotations
@@ -17,6 +23,7 @@ import sqlalchemy as sa
 
 from tenter import errors
 from tenter.store.engine import Database, now
+from tenter.store.prepared import Prepared
 
 QUEUED, RUNNING = "queued", "running"
 DONE, FAILED, CANCELLED = "done", "failed", "cancelled"
@@ -49,7 +56,7 @@ class Operation:
     data: Mapping[str, Any] = field(default_factory=dict)
     events: list[dict[str, Any]] = field(default_factory=list)
     error: Mapping[str, Any] | None = None
-    seq: int = field(default_factory=time.time_ns)
+    seq: int = field(default_factory=lambda: time.time_ns())
     created_at: float = field(default_factory=now)
     updated_at: float = field(default_factory=now)
     ended_at: float | None = None
@@ -82,39 +89,44 @@ class _Statements:
         free = sa.and_(c.state.in_(OPEN), c.role == param("p_role"), expired, ~blocked)
         here = c.host == param("p_host")
         todo = sa.select(c.uuid).where(free).order_by(c.seq).limit(param("p_limit", type_=sa.Integer))
-        self.todo, self.todo_here = todo, todo.where(here)
+        self.todo, self.todo_here = Prepared(todo), Prepared(todo.where(here))
         self.claim, self.claim_here = (
-            sa.update(table)
-            # MySQL does not take a subquery on the table that is updated, unless it is a derived one.
-            .where(c.uuid.in_(sa.select(sa.select(c.uuid).where(mine).subquery().c.uuid)), expired)
-            .values(
-                state=RUNNING,
-                owner=param("p_owner"),
-                lease_until=param("p_until", type_=sa.Double),
-                claimed_at=param("p_now", type_=sa.Double),
-                attempt=c.attempt + 1,
-                step_attempt=c.step_attempt + 1,
+            Prepared(
+                sa.update(table)
+                # MySQL does not take a subquery on the table that is updated, unless it is a derived one.
+                .where(c.uuid.in_(sa.select(sa.select(c.uuid).where(mine).subquery().c.uuid)), expired)
+                .values(
+                    state=RUNNING,
+                    owner=param("p_owner"),
+                    lease_until=param("p_until", type_=sa.Double),
+                    claimed_at=param("p_now", type_=sa.Double),
+                    attempt=c.attempt + 1,
+                    step_attempt=c.step_attempt + 1,
+                )
             )
             for mine in (
                 sa.and_(c.uuid == param("p_uuid"), free),
                 sa.and_(c.uuid == param("p_uuid"), free, here),
             )
         )
-        self.get = sa.select(table).where(c.uuid == param("p_uuid"))
+        self.get = Prepared(sa.select(table).where(c.uuid == param("p_uuid")))
         held = sa.and_(
             c.uuid == param("p_uuid"),
             c.attempt == param("p_attempt"),
             c.owner == param("p_owner"),
             c.state == RUNNING,
         )
-        self.fenced = sa.update(table).where(held, c.cancel == sa.false())
-        self.cancelled = sa.select(c.cancel).where(held)
-        self.cancel_and_attempt = sa.select(c.cancel, c.attempt).where(c.uuid == param("p_uuid"))
-        self.waiting = sa.select(c.uuid, c.role, c.host).where(
-            c.instance_uuid == param("p_instance"), c.state.in_(OPEN), c.owner.is_(None)
-        )
-        self.insert = sa.insert(table)
-        self.delete = sa.delete(table).where(c.uuid == param("p_uuid"))
+        self.fenced = Prepared(sa.update(table).where(held, c.cancel == sa.false()))
+        self.cancelled = Prepared(sa.select(c.cancel).where(held))
+        self.cancel_and_attempt = Prepared(sa.select(c.cancel, c.attempt).where(c.uuid == param("p_uuid")))
+        unowned = sa.and_(c.instance_uuid == param("p_instance"), c.state.in_(OPEN), c.owner.is_(None))
+        self.waiting = Prepared(sa.select(c.uuid, c.role, c.host).where(unowned))
+        self.insert = Prepared(sa.insert(table))
+        self.delete = Prepared(sa.delete(table).where(c.uuid == param("p_uuid")))
+        self.cancel_unowned = Prepared(sa.update(table).where(unowned).values(cancel=sa.true()))
+        of_instance = sa.and_(c.instance_uuid == param("p_instance"), c.state.in_(OPEN))
+        self.cancel = Prepared(sa.update(table).where(of_instance).values(cancel=sa.true()))
+        self.last = Prepared(sa.select(sa.func.max(c.seq)).where(of_instance))
 
 
 @functools.cache
@@ -125,12 +137,20 @@ def _statements(table: sa.Table) -> _Statements:
 def insert(connection: sa.Connection, table: sa.Table, *new: Operation) -> None:
     """Add operations, as they are."""
     rows = [{name: getattr(operation, name) for name in _FIELDS} for operation in new]
-    connection.execute(_statements(table).insert, rows)
+    _statements(table).insert.change_all(connection, rows)
+
+
+def append(connection: sa.Connection, table: sa.Table, operation: Operation) -> None:
+    """Add an operation behind those of its instance that are open; its ``seq`` is raised if the clock went back."""
+    last = _statements(table).last.rows(connection, {"p_instance": operation.instance_uuid}).scalar()
+    if last is not None:
+        operation.seq = max(operation.seq, last + 1)
+    insert(connection, table, operation)
 
 
 def delete(connection: sa.Connection, table: sa.Table, uuid: str) -> None:
     """Remove an operation's row."""
-    connection.execute(_statements(table).delete, {"p_uuid": uuid})
+    _statements(table).delete.change(connection, {"p_uuid": uuid})
 
 
 def todo(db: Database, table: sa.Table, role: str, host: str | None, limit: int) -> list[str]:
@@ -138,7 +158,7 @@ def todo(db: Database, table: sa.Table, role: str, host: str | None, limit: int)
     prepared = _statements(table)
     values = {"p_now": now(), "p_role": role, "p_host": host, "p_limit": limit}
     with db.read() as connection:
-        return list(connection.execute(prepared.todo if host is None else prepared.todo_here, values).scalars())
+        return list((prepared.todo if host is None else prepared.todo_here).rows(connection, values).scalars())
 
 
 def hosts_with_work(db: Database, table: sa.Table, role: str) -> list[str]:
@@ -159,15 +179,15 @@ def claim(
     if host is None:
         del values["p_host"]
     with db.write() as connection:
-        if connection.execute(prepared.claim if host is None else prepared.claim_here, values).rowcount != 1:
+        if (prepared.claim if host is None else prepared.claim_here).change(connection, values) != 1:
             return None
-        row = connection.execute(prepared.get, {"p_uuid": uuid}).one()
+        row = prepared.get.rows(connection, {"p_uuid": uuid}).one()
     return from_row(row._asdict())
 
 
 def waiting(connection: sa.Connection, table: sa.Table, instance_uuid: str) -> list[tuple[str, str, str | None]]:
     """Return uuid, role and host of the instance's open operations that nobody has."""
-    rows = connection.execute(_statements(table).waiting, {"p_instance": instance_uuid})
+    rows = _statements(table).waiting.rows(connection, {"p_instance": instance_uuid})
     return [(row.uuid, row.role, row.host) for row in rows]
 
 
@@ -207,9 +227,9 @@ def fenced(connection: sa.Connection, table: sa.Table, operation: Operation, **v
     prepared = _statements(table)
     holder = {"p_uuid": operation.uuid, "p_attempt": operation.attempt, "p_owner": operation.owner}
     values.setdefault("updated_at", now())
-    if connection.execute(prepared.fenced, {**holder, **values}).rowcount == 1:
+    if prepared.fenced.change(connection, {**holder, **values}) == 1:
         return
-    cancelled = connection.execute(prepared.cancelled, holder).scalar()
+    cancelled = prepared.cancelled.rows(connection, holder).scalar()
     if cancelled:
         raise Cancelled(f"The operation {operation.kind} was cancelled.")
     raise errors.StaleAttempt(f"Attempt {operation.attempt} of {operation.kind} no longer counts.")
@@ -230,18 +250,14 @@ def ended(operation: Operation, state: str, error: Mapping[str, Any] | None = No
 def cancel_unowned(connection: sa.Connection, table: sa.Table, instance_uuid: str) -> None:
     """End every open operation of the instance that nobody works on now."""
     at = now()
-    connection.execute(
-        sa.update(table)
-        .where(table.c.instance_uuid == instance_uuid, table.c.state.in_(OPEN), table.c.owner.is_(None))
-        .values(state=CANCELLED, ended_at=at, updated_at=at, cancel=sa.true())
-    )
+    values = {"p_instance": instance_uuid, "state": CANCELLED, "ended_at": at, "updated_at": at}
+    _statements(table).cancel_unowned.change(connection, values)
 
 
 def cancel_others(connection: sa.Connection, table: sa.Table, instance_uuid: str) -> None:
     """Cancel every open operation of the instance: those nobody works on end now, the others at their next write."""
     cancel_unowned(connection, table, instance_uuid)
-    mine = sa.and_(table.c.instance_uuid == instance_uuid, table.c.state.in_(OPEN))
-    connection.execute(sa.update(table).where(mine).values(cancel=sa.true()))
+    _statements(table).cancel.change(connection, {"p_instance": instance_uuid})
 
 
 def finish_cancelled(db: Database, table: sa.Table, operation: Operation) -> None:
@@ -257,7 +273,7 @@ def finish_cancelled(db: Database, table: sa.Table, operation: Operation) -> Non
 def is_cancelled(db: Database, table: sa.Table, operation: Operation) -> bool:
     """Return whether the operation was cancelled, or taken over by somebody else."""
     with db.read() as connection:
-        row = connection.execute(_statements(table).cancel_and_attempt, {"p_uuid": operation.uuid}).one_or_none()
+        row = _statements(table).cancel_and_attempt.rows(connection, {"p_uuid": operation.uuid}).one_or_none()
     return row is None or bool(row.cancel) or row.attempt != operation.attempt
 
 

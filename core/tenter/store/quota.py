@@ -17,6 +17,7 @@ from oslo_db import exception as db_exception
 from tenter import errors
 from tenter.store.api_schema import keypairs, places, quota_limits, quota_usages
 from tenter.store.engine import Database
+from tenter.store.prepared import Prepared
 
 UNLIMITED = -1
 DEFAULT_CLASS = "default"
@@ -69,12 +70,12 @@ def _row_of(table: sa.Table) -> sa.ColumnElement[bool]:
 _AMOUNT = sa.bindparam("p_amount", type_=sa.BigInteger)
 _LIMIT = sa.bindparam("p_limit", type_=sa.BigInteger)
 _USED = quota_usages.c.used
-_TAKE = (
+_TAKE = Prepared(
     sa.update(quota_usages)
     .where(_row_of(quota_usages), sa.or_(_LIMIT < 0, _USED + _AMOUNT <= _LIMIT))
     .values(used=_USED + _AMOUNT)
 )
-_GIVE_BACK = (
+_GIVE_BACK = Prepared(
     sa.update(quota_usages)
     .where(_row_of(quota_usages))
     .values(used=sa.case((_USED > _AMOUNT, _USED - _AMOUNT), else_=0))
@@ -88,12 +89,12 @@ _USAGES = sa.select(quota_usages.c.resource, _USED).where(
 _LIMITS = sa.select(quota_limits.c.resource, quota_limits.c.hard_limit).where(
     quota_limits.c.owner_kind == sa.bindparam("p_kind"), quota_limits.c.owner == sa.bindparam("p_owner")
 )
-_LIMITS_OF_PROJECT = sa.select(
-    quota_limits.c.owner_kind, quota_limits.c.resource, quota_limits.c.hard_limit
-).where(
-    sa.or_(
-        sa.and_(quota_limits.c.owner_kind == PROJECT, quota_limits.c.owner == sa.bindparam("p_owner")),
-        sa.and_(quota_limits.c.owner_kind == CLASS, quota_limits.c.owner == DEFAULT_CLASS),
+_LIMITS_OF_PROJECT = Prepared(
+    sa.select(quota_limits.c.owner_kind, quota_limits.c.resource, quota_limits.c.hard_limit).where(
+        sa.or_(
+            sa.and_(quota_limits.c.owner_kind == PROJECT, quota_limits.c.owner == sa.bindparam("p_owner")),
+            sa.and_(quota_limits.c.owner_kind == CLASS, quota_limits.c.owner == DEFAULT_CLASS),
+        )
     )
 )
 _SET_LIMIT = sa.update(quota_limits).where(_row_of(quota_limits)).values(hard_limit=_LIMIT)
@@ -107,16 +108,14 @@ def options(conf: cfg.ConfigOpts) -> dict[str, int]:
 
 def limits_of(connection: sa.Connection, conf: cfg.ConfigOpts, project_id: str) -> dict[str, int]:
     """Return a project's limits: its own, else those of the class "default", else the options."""
-    rows = connection.execute(_LIMITS_OF_PROJECT, {"p_owner": project_id}).all()
+    rows = _LIMITS_OF_PROJECT.rows(connection, {"p_owner": project_id}).all()
     of: dict[str, dict[str, int]] = {PROJECT: {}, CLASS: {}}
-    for kind, resource, limit in rows:
-        of[kind][resource] = limit
+    for row in rows:
+        of[row.owner_kind][row.resource] = row.hard_limit
     return {**options(conf), **of[CLASS], **of[PROJECT]}
 
 
-def claim(
-    connection: sa.Connection, owner: Owner, wanted: Mapping[str, int], limits: Mapping[str, int]
-) -> None:
+def claim(connection: sa.Connection, owner: Owner, wanted: Mapping[str, int], limits: Mapping[str, int]) -> None:
     """Add ``wanted`` to what the owner has.
 
     Raises QuotaExceeded, whose details ``used`` and ``limits`` are figures by resource; then nothing may be committed.
@@ -132,12 +131,12 @@ def claim(
 def _take(connection: sa.Connection, owner: Owner, resource: str, amount: int, limit: int) -> bool:
     key = {"p_kind": owner.kind, "p_owner": owner.id, "p_resource": resource}
     values = {**key, "p_amount": amount, "p_limit": limit}
-    if connection.execute(_TAKE, values).rowcount == 1:
+    if _TAKE.change(connection, values) == 1:
         return True
     if 0 <= limit < amount:
         return False
     row = {"owner_kind": owner.kind, "owner": owner.id, "resource": resource, "used": 0}
-    return _insert_if_new(connection, _BEGIN, row) and connection.execute(_TAKE, values).rowcount == 1
+    return _insert_if_new(connection, _BEGIN, row) and _TAKE.change(connection, values) == 1
 
 
 def _insert_if_new(connection: sa.Connection, insert: sa.Insert, row: Mapping[str, Any]) -> bool:
@@ -177,7 +176,7 @@ def give_back(connection: sa.Connection, owner: Owner, amounts: Mapping[str, int
     for resource in sorted(amounts):
         if amounts[resource]:
             key = {"p_kind": owner.kind, "p_owner": owner.id, "p_resource": resource}
-            connection.execute(_GIVE_BACK, {**key, "p_amount": amounts[resource]})
+            _GIVE_BACK.change(connection, {**key, "p_amount": amounts[resource]})
 
 
 def _usages(connection: sa.Connection, owner: Owner) -> dict[str, int]:

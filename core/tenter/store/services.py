@@ -1,4 +1,5 @@
-"""What the API shows of the hosts of one cell: services, nodes and what is on them. One query each."""
+"""What the API shows of the hosts of one cell: services, nodes and what is on them; and of the services of no cell.
+One query each."""
 
 from __future__ import annotations
 
@@ -9,7 +10,7 @@ import sqlalchemy as sa
 from os_resource_classes import DISK_GB, MEMORY_MB, VCPU
 
 from tenter import errors
-from tenter.store import leftovers
+from tenter.store import api_schema, leftovers
 from tenter.store.cell_schema import claims, compute_nodes, instances, inventories, services
 from tenter.store.engine import Database, now
 
@@ -35,6 +36,23 @@ def list_services(
     with db.read() as connection:
         rows = connection.execute(query).mappings().all()
     return [{**row, "up": is_up(row, alive_since)} for row in rows]
+
+
+def list_conductors(api_db: Database, down_after: float) -> list[dict[str, Any]]:
+    """Return the services of the API database, which are those of no cell, as ``list_services`` does."""
+    conductors = api_schema.services
+    alive_since = now() - down_after
+    with api_db.read() as connection:
+        rows = connection.execute(sa.select(conductors).order_by(conductors.c.host)).mappings().all()
+    return [{**row, "zone": None, "up": is_up(row, alive_since)} for row in rows]
+
+
+def delete_conductor(api_db: Database, uuid: str) -> bool:
+    """Delete a service of no cell; return whether there was such a one. A process that still runs registers itself
+    anew."""
+    with api_db.write() as connection:
+        mine = sa.delete(api_schema.services).where(api_schema.services.c.uuid == uuid)
+        return connection.execute(mine).rowcount == 1
 
 
 def is_up(row: Mapping[str, Any] | sa.RowMapping, alive_since: float) -> bool:
@@ -96,9 +114,7 @@ def _amounts() -> list[sa.ColumnElement[Any]]:
         )
         used = inventories.c.used + inventories.c.reserved
         for label, value in ((name, inventories.c.total), (f"{name}_used", used)):
-            columns.append(
-                sa.func.coalesce(sa.select(value).where(*of_class).scalar_subquery(), 0).label(label)
-            )
+            columns.append(sa.func.coalesce(sa.select(value).where(*of_class).scalar_subquery(), 0).label(label))
     return columns
 
 

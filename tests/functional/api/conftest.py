@@ -181,6 +181,14 @@ class World:
                 )  # fmt: skip
         return node
 
+    def add_conductor(self, host: str = "host1", **changes: Any) -> str:
+        """Write a conductor; return its UUID."""
+        key, at = str(uuid.uuid4()), now()
+        values = {"uuid": key, "host": host, "binary": "tenter-conductor", "version": 1, "last_seen": at, **changes}
+        with self.db.write() as connection:
+            connection.execute(sa.insert(api_schema.services).values(created_at=at, **values))
+        return key
+
     def add_instance(self, node: str, name: str = "hello", task_state: str | None = None) -> str:
         """Write an instance of m1.small of project demo on a node; return its UUID."""
         key, at = str(uuid.uuid4()), now()

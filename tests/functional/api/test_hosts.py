@@ -183,6 +183,47 @@ def test_a_service_is_deleted_when_nothing_is_on_it(world: World) -> None:
     assert world.admin.get("/os-hypervisors")["hypervisors"] == []
 
 
+@pytest.mark.parametrize("minor", [1, 11, 53, 69, 104])
+def test_conductors_are_listed(world: World, minor: int) -> None:
+    world.add_host("a")
+    world.add_conductor("a")
+    world.add_conductor("b", last_seen=1.0)
+    rows = world.admin.get("/os-services", minor, "services-list-response")["services"]
+    shown = {(row["host"], row["binary"]): (row["state"], row["zone"], row["status"]) for row in rows}
+    assert shown == {
+        ("a", "nova-compute"): ("up", "nova", "enabled"),
+        ("a", "nova-conductor"): ("up", "internal", "enabled"),
+        ("b", "nova-conductor"): ("down", "internal", "enabled"),
+    }
+    assert [row["host"] for row in service(world, minor, binary="nova-conductor", host="b")] == ["b"]
+    zones = world.admin.get("/os-availability-zone/detail", minor, "zones-detail-response")["availabilityZoneInfo"]
+    (internal,) = [zone for zone in zones if zone["zoneName"] == "internal"]
+    assert internal["hosts"]["b"]["nova-conductor"]["available"] is False
+    assert [zone["zoneName"] for zone in world.member.get("/os-availability-zone")["availabilityZoneInfo"]] == ["nova"]
+    assert len(world.admin.get("/os-hypervisors", minor)["hypervisors"]) == 1
+
+
+def test_conductors_cannot_be_disabled_or_declared_down(world: World) -> None:
+    key = world.add_conductor("a")
+    for body in ({"status": "disabled"}, {"status": "enabled"}, {"forced_down": True}):
+        said = world.admin.send("PUT", f"/os-services/{key}", body, 53, status=400)
+        assert "nova-conductor" in said["badRequest"]["message"] and "nova-compute" in said["badRequest"]["message"]
+    named = {"host": "a", "binary": "nova-conductor"}
+    for verb, more in (("disable", {}), ("force-down", {"forced_down": True})):
+        world.admin.send("PUT", f"/os-services/{verb}", {**named, **more}, 11, status=400)
+    (row,) = service(world)
+    assert (row["status"], row["forced_down"]) == ("enabled", False)
+
+
+@pytest.mark.parametrize("minor", [1, 53])
+def test_a_dead_conductor_is_deleted(world: World, minor: int) -> None:
+    dead, alive = world.add_conductor("a", last_seen=1.0), world.add_conductor("b")
+    path = f"/os-services/{dead if minor >= 53 else number_of(dead)}"
+    world.admin.send("DELETE", path, None, minor, status=204)
+    world.admin.send("DELETE", path, None, minor, status=404)
+    assert [row["id"] for row in service(world)] == [alive]
+
+
 def test_zones(world: World) -> None:
     assert world.member.get("/os-availability-zone") == {"availabilityZoneInfo": []}
     world.add_host("a", disabled=True)

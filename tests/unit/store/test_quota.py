@@ -163,7 +163,13 @@ def test_creates_and_deletes_at_once_never_exceed_the_limit(creator: Creator, db
 def test_two_processes_share_one_limit(creator: Creator, db: Database, tmp_path: Path) -> None:
     creator.limit(ram=150 * 512)
     command = [sys.executable, "-m", "tests.helpers.creates", str(tmp_path / "api.sqlite"), "250"]
-    workers = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    workers = [subprocess.Popen(command, text=True, **pipes) for _ in range(2)]
+    assert [worker.stdout.readline() for worker in workers if worker.stdout] == ["ready\n"] * 2
+    for worker in workers:
+        assert worker.stdin is not None
+        worker.stdin.write("go\n")
+        worker.stdin.flush()
     made = [int(worker.communicate(timeout=120)[0]) for worker in workers]
     assert [worker.returncode for worker in workers] == [0, 0]
     assert sum(made) == 150 == places(db) and min(made) > 0

@@ -63,6 +63,9 @@ def to_image(row: sa.RowMapping) -> Image:
     return Image(**values, tags=tags, hash=(algorithm, digest) if algorithm else None)
 
 
+_SHOW = sa.select(IMAGES).where(IMAGES.c.id == sa.bindparam("image_id"))
+
+
 class Catalog:
     """The images that are described."""
 
@@ -72,7 +75,7 @@ class Catalog:
 
     def show(self, image_id: str, project_id: str | None = None) -> Image:
         with self._database.reading() as conn:
-            row = conn.execute(sa.select(IMAGES).where(IMAGES.c.id == image_id)).mappings().first()
+            row = conn.execute(_SHOW, {"image_id": image_id}).mappings().first()
         if row is None:
             raise missing(image_id)
         if project_id not in (None, row["owner"]) and row["visibility"] not in ("public", "community"):

@@ -24,6 +24,16 @@ from tenter_plugins.network.local.database import NetworkDatabase, allocations, 
 
 Where = Mapping[str, Sequence[str]]
 _BY_ID = sa.select(networks).where(networks.c.id == sa.bindparam("network_id"))
+_USABLE = (
+    sa.select(networks.c.id, networks.c.project_id, networks.c.shared, networks.c.is_default)
+    .where(
+        sa.or_(networks.c.shared, networks.c.project_id == sa.bindparam("project_id")),
+        sa.exists().where(subnets.c.network_id == networks.c.id),
+    )
+    .order_by(networks.c.created_at, sa.text("networks.rowid"))
+)
+"""The networks with subnets that a project may use, oldest first."""
+
 _FILTERS = frozenset({"id", "name", "network_id", "project_id", "device_id", "mac", "cidr"})
 
 
@@ -167,16 +177,16 @@ class Networks:
     def default_for(self, project_id: str) -> str:
         """Return the network of a project that did not name one. Raises Invalid if there is none, Conflict if
         there are several and none is the shared default."""
-        visible_now = self.find(NetworkScope(project_id), {})
-        usable = [network for network in visible_now if network.subnet_ids]
+        with self._db.reading() as conn:
+            usable = conn.execute(_USABLE, {"project_id": project_id}).all()
         own = [network.id for network in usable if network.project_id == project_id and not network.shared]
         if len(own) == 1:
-            return own[0]
+            return str(own[0])
         for network in usable:
             if network.is_default and network.shared:
-                return network.id
+                return str(network.id)
         if len(usable) == 1:
-            return usable[0].id
+            return str(usable[0].id)
         if usable:
             raise errors.Conflict("Multiple possible networks found, use a Network ID to be more specific.")
         raise errors.Invalid(
