@@ -33,9 +33,9 @@ class Reaper:
                 LOG.warning("What instance %s left cannot be removed now: %s", row["instance_uuid"], exc)
         return reaped
 
-    def begin(self, instance_uuid: str) -> None:
-        """Remove what the instance left here earlier; what that raises is raised."""
-        self._reap(instance_uuid)
+    def begin(self, instance_uuid: str) -> bool:
+        """Remove what the instance left here earlier, and return whether there was any; what that raises is raised."""
+        return self._reap(instance_uuid) > 0
 
     def disown(self, instance_uuid: str) -> None:
         """Remove the guest that a step made which no longer counts, if the instance is gone or on another host."""

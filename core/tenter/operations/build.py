@@ -290,8 +290,9 @@ class Build(OperationKind):
         def apply(connection: sa.Connection) -> None:
             if leave is not None:
                 leave(connection)
-            elif step == "reschedule":
-                ports.give_back(context)  # a host that could not, or that found the next one asked, left them
+            elif step == "reschedule" and not leftovers.exist(connection, operation.instance_uuid):
+                # A host that was cleaned while the next was looked for has kept them. Where one is not, it does it.
+                ports.give_back(context)
             claims.give_back(connection, operation.instance_uuid)
             instances.finish_task(
                 connection, operation.instance_uuid, operation.uuid, vm_state="error",
