@@ -38,9 +38,9 @@ class Reaper:
                 self._told[row["instance_uuid"]] = str(exc)
         return reaped
 
-    def begin(self, instance_uuid: str) -> None:
-        """Remove what the instance left here earlier; what that raises is raised."""
-        self._reap(instance_uuid)
+    def begin(self, instance_uuid: str) -> bool:
+        """Remove what the instance left here earlier, and return whether there was any; what that raises is raised."""
+        return self._reap(instance_uuid) > 0
 
     def disown(self, instance_uuid: str) -> None:
         """Remove the guest that a step made which no longer counts, if the instance is gone, elsewhere or nowhere; if

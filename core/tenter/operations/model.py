@@ -101,8 +101,9 @@ class HostSide(Protocol):
 class Guard(Protocol):
     """What a host does around steps, so that nothing of an instance that has moved on stays behind."""
 
-    def begin(self, instance_uuid: str) -> None:
-        """Called before each step: removes what an earlier life of the instance left on this host. May raise."""
+    def begin(self, instance_uuid: str) -> bool:
+        """Called before each step: removes what an earlier life of the instance left on this host, and returns whether
+        there was anything. May raise."""
 
     def disown(self, instance_uuid: str) -> None:
         """Called when what a step did here no longer counts: removes the guest if it is no longer this host's. Until

@@ -244,8 +244,11 @@ class Runner:
         error: Exception | None = None
         try:
             self._check(source, operation, context)
-            if self._guard is not None:
-                self._guard.begin(operation.instance_uuid)
+            if self._guard is not None and self._guard.begin(operation.instance_uuid):
+                # It may have been recorded as left by this very run, which was taken off this host meanwhile: what that
+                # made now, nobody would know of.
+                with source.db.write() as connection:
+                    operations.fenced(connection, source.table, operation)
             outcome = kind.steps[step].run(context)
         except errors.StaleAttempt as exc:
             self._stale(source, operation, exc)

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.helpers.process import Up, kill_group
+from tests.helpers.simulation import make_template
 
 
 @pytest.fixture
@@ -15,3 +16,9 @@ def up(tmp_path: Path) -> Iterator[Up]:
     yield it
     if hasattr(it, "process"):
         kill_group(it.process)
+
+
+@pytest.fixture(scope="session")
+def machine_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The databases of a simulated cloud that was never used; to be copied."""
+    return make_template(tmp_path_factory.mktemp("machine") / "template")

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import time
+
+import pytest
+
 from tenter.contracts.image import Image
+from tenter.operations.model import COMPUTE, CONDUCTOR
+from tenter.store import leftovers, lost
 from tests.conftest import MakeCloud
 from tests.helpers.cloud import Cloud
 
@@ -48,3 +54,33 @@ def test_a_clean_failure_keeps_nothing(make_cloud: MakeCloud) -> None:
     assert row["vm_state"] == "error" and row["host"] is None
     assert cloud.ports() == set()
     cloud.check()
+
+
+def test_a_step_that_was_taken_off_its_host_makes_nothing_after_its_leftover_was_removed(
+    make_cloud: MakeCloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cloud = make_cloud()
+    runner, begun, spawned = cloud.embedded.compute._runner, [], []
+    real_begin, real_spawn = runner._guard.begin, cloud.virt.spawn
+
+    def begin(uuid: str) -> bool:
+        # The process was stopped here until its host counted as down, and the conductor was about to ask the next.
+        for other in cloud.embedded.conductor.runners.values():
+            other.stop(0)
+        source = runner._sources[0]
+        (operation,) = lost.on_hosts(source.db, source.table, ["host-1"], COMPUTE, held=True)
+        assert lost.move(source.db, source.table, operation, "lost", CONDUCTOR)
+        with source.db.write() as connection:
+            leftovers.leave(connection, uuid, "built elsewhere", [])
+        begun.append(uuid)
+        return bool(real_begin(uuid))
+
+    monkeypatch.setattr(runner._guard, "begin", begin)
+    monkeypatch.setattr(cloud.virt, "spawn", lambda request: (spawned.append(request.uuid), real_spawn(request))[1])
+    uuid = cloud.create()
+    until = time.monotonic() + 5
+    while not begun or runner._held:
+        assert time.monotonic() < until
+        time.sleep(0.01)
+    assert begun == [uuid] and spawned == []
+    assert cloud.leftovers() == {} and cloud.guests() == set()
