@@ -37,6 +37,7 @@ class FabricAudit:
     def problems(self) -> Iterator[Problem]:
         """Yield what does not fit; each check reads anew."""
         yield from self._placed()
+        yield from self._bare()
         yield from self._unscheduled()
         yield from self._not_carried()
         yield from self._without_place()
@@ -59,6 +60,26 @@ class FabricAudit:
                     ))  # fmt: skip
             elif uuid not in there[cell.uuid]:
                 yield self._guest_only(uuid, cell) if uuid in self._guests else self._no_instance(uuid, cell)
+
+    def _bare(self) -> Iterator[Problem]:
+        bare = sa.select(places.c.instance_uuid, places.c.cell_uuid).where(
+            places.c.state == instances.PLACED, places.c.brief.is_(None)
+        )
+        with self._api_db.read() as connection:
+            found = [(row.instance_uuid, self._cells.get(row.cell_uuid)) for row in connection.execute(bare)]
+        for uuid, cell in found:
+            if cell is None or not instances.exists(cell.db, uuid):
+                continue
+
+            def holds(connection: sa.Connection, uuid: str = uuid) -> bool:
+                return connection.execute(bare.where(places.c.instance_uuid == uuid)).first() is not None
+
+            def mend(connection: sa.Connection, uuid: str = uuid, cell: Cell = cell) -> None:
+                instances.fill_place(connection, uuid, instances.get(cell.db, uuid).to_mapping())
+
+            sentence = f"What server {uuid} uses of its project's quotas is not recorded: an earlier release made it."
+            finding = Finding("place.bare", uuid, sentence, _REPAIR, cell.name)
+            yield in_one_database(finding, "It is recorded now.", self._api_db, holds, mend)
 
     def _guest_only(self, uuid: str, cell: Cell) -> Problem:
         # The records are at fault here, not the server: an old copy of the cell's database, most likely.

@@ -109,6 +109,12 @@ def set_brief(connection: sa.Connection, uuid: str, row: Mapping[str, Any]) -> N
     _SET_BRIEF.change(connection, {"p_uuid": uuid, "brief": brief(row)})
 
 
+def fill_place(connection: sa.Connection, uuid: str, row: Mapping[str, Any]) -> None:
+    """Write what the place of an earlier release's instance lacks; what it uses of the quotas is to be recounted."""
+    uses = {"vcpus": row["flavor"]["vcpus"], "memory_mb": row["flavor"]["memory_mb"]}
+    _SET_BRIEF.change(connection, {"p_uuid": uuid, "brief": brief(row), **uses})
+
+
 def take_places(connection: sa.Connection, rows: Sequence[Mapping[str, Any]], limits: Mapping[str, int]) -> None:
     """Write the places of new instances of one project, and claim what they use of its quotas.
 
@@ -146,7 +152,7 @@ def restore_place(connection: sa.Connection, row: Mapping[str, Any], cell_uuid: 
     place = {
         "instance_uuid": row["uuid"], "project_id": row["project_id"], "user_id": row["user_id"], "state": PLACED,
         "cell_uuid": cell_uuid, "created_at": row["created_at"], "vcpus": uses[quota.CORES],
-        "memory_mb": uses[quota.RAM], "record": None,
+        "memory_mb": uses[quota.RAM], "record": None, "brief": brief(row),
     }  # fmt: skip
     _INSERT_PLACE.change(connection, place)
 

@@ -109,6 +109,11 @@ def _lost_build(cloud: Cloud, uuid: str) -> None:
     _api(cloud, sa.insert(api_schema.places).values(created_at=now(), record={}, **values))
 
 
+def _place_of_an_earlier_release(cloud: Cloud, uuid: str) -> None:
+    bare = {"brief": None, "vcpus": 0, "memory_mb": 0}
+    _api(cloud, sa.update(api_schema.places).values(**bare), sa.delete(api_schema.quota_usages))
+
+
 def _quota(cloud: Cloud, uuid: str) -> None:
     _api(cloud, sa.update(api_schema.quota_usages).values(used=999))
 
@@ -131,6 +136,7 @@ DAMAGE: dict[str, Callable[[Cloud, str], None]] = {
     "instance.no_place": _no_place,
     "place.no_instance": _place_of_nothing,
     "place.no_build": _lost_build,
+    "place.bare": _place_of_an_earlier_release,
     "quota.usage": _quota,
     "port.no_instance": _port_of_nobody,
 }

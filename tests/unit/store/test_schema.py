@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
-from alembic import autogenerate
+from alembic import autogenerate, command
+from alembic.config import Config
 from alembic.migration import MigrationContext
 
 from tenter import errors
@@ -28,6 +29,31 @@ def test_migrations_make_what_the_tables_say(tmp_path: Path, which: str) -> None
     with db.engine.connect() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True})
         assert autogenerate.compare_metadata(context, SCHEMAS[which]) == []
+    db.close()
+
+
+@pytest.mark.parametrize("which", SCHEMAS)
+def test_rows_of_the_first_release_are_kept(tmp_path: Path, which: str) -> None:
+    db = Database(sqlite_url(tmp_path / "db"))
+    config = Config()
+    config.set_main_option("script_location", str(Path(migrate.__file__).parent / "migrations" / which))
+    config.attributes["engine"] = db.engine
+    command.upgrade(config, f"{which}001")
+    rows = {
+        "api": "INSERT INTO places (instance_uuid, project_id, user_id, state, created_at) "
+        "VALUES ('i', 'p', 'u', 'placed', 1)",
+        "cell": "INSERT INTO services (uuid, host, binary, version, disabled, forced_down, last_seen, created_at) "
+        "VALUES ('s', 'h', 'tenter-compute', 1, 0, 0, 1, 1)",
+    }
+    with db.write() as connection:
+        connection.exec_driver_sql(rows[which])
+    migrate.upgrade(db, which)
+    with db.read() as connection:
+        if which == "api":
+            place = connection.execute(sa.select(api_schema.places)).one()
+            assert (place.vcpus, place.memory_mb, place.brief, place.delete_wanted) == (0, 0, None, None)
+        else:
+            assert connection.execute(sa.select(cell_schema.services)).one().session is None
     db.close()
 
 

@@ -33,8 +33,6 @@ def upgrade() -> None:
         sa.Column("availability_zone", sa.String(length=255), nullable=False),
         sa.Column("cpu_info", Json(), nullable=False),
         sa.Column("traits", Json(), nullable=False),
-        sa.Column("failed_builds", sa.Integer(), nullable=False),
-        sa.Column("findings", Json(), nullable=True),
         sa.Column("created_at", sa.Double(), nullable=False),
         sa.Column("updated_at", sa.Double(), nullable=True),
         sa.PrimaryKeyConstraint("uuid"),
@@ -99,20 +97,6 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("provider_uuid", "resource_class"),
     )
     op.create_table(
-        "leftovers",
-        sa.Column("uuid", sa.String(length=36), nullable=False),
-        sa.Column("instance_uuid", sa.String(length=36), nullable=False),
-        sa.Column("host", sa.String(length=255), nullable=False),
-        sa.Column("node_uuid", sa.String(length=36), nullable=False),
-        sa.Column("handle", Json(), nullable=True),
-        sa.Column("vifs", Json(), nullable=False),
-        sa.Column("reason", sa.String(length=64), nullable=False),
-        sa.Column("trouble", sa.Text(), nullable=True),
-        sa.Column("created_at", sa.Double(), nullable=False),
-        sa.PrimaryKeyConstraint("uuid"),
-    )
-    op.create_index("leftovers_node", "leftovers", ["node_uuid", "instance_uuid"], unique=False)
-    op.create_table(
         "operations",
         sa.Column("uuid", sa.String(length=36), nullable=False),
         sa.Column("seq", sa.BigInteger(), nullable=False),
@@ -129,7 +113,6 @@ def upgrade() -> None:
         sa.Column("step_attempt", sa.Integer(), nullable=False),
         sa.Column("owner", sa.String(length=128), nullable=True),
         sa.Column("lease_until", sa.Double(), nullable=True),
-        sa.Column("claimed_at", sa.Double(), nullable=True),
         sa.Column("deadline", sa.Double(), nullable=False),
         sa.Column("cancel", sa.Boolean(), nullable=False),
         sa.Column("args", Json(), nullable=False),
@@ -153,7 +136,6 @@ def upgrade() -> None:
         sa.Column("disabled", sa.Boolean(), nullable=False),
         sa.Column("disabled_reason", sa.String(length=255), nullable=True),
         sa.Column("forced_down", sa.Boolean(), nullable=False),
-        sa.Column("session", sa.String(length=255), nullable=True),
         sa.Column("last_seen", sa.Double(), nullable=False),
         sa.Column("created_at", sa.Double(), nullable=False),
         sa.Column("updated_at", sa.Double(), nullable=True),
