@@ -221,13 +221,8 @@ def lost(context: StepContext) -> Outcome:
 
 
 def _leave(context: StepContext) -> Apply:
-    uuid = context.operation.instance_uuid
-
-    def apply(connection: sa.Connection) -> None:
-        # Not before the fence: what a worker that was taken over gives back may be the next host's by now.
-        leftovers.leave(connection, uuid, "built elsewhere", ports.give_back(context))
-
-    return apply
+    uuid, vifs = context.operation.instance_uuid, ports.give_back(context)
+    return lambda connection: leftovers.leave(connection, uuid, "built elsewhere", vifs)
 
 
 def reschedule(context: StepContext) -> Outcome:
@@ -284,15 +279,15 @@ class Build(OperationKind):
         leave: Apply | None = None
         if step == "lost" or (step == "spawn" and (left or context.host_side is None)):
             leave = _leave(context)
+        if step == "reschedule" and not leftovers.exist(context.db, operation.instance_uuid):
+            # A host that was cleaned while the next was looked for has kept them. Where one is not, it does it.
+            ports.give_back(context)
         if step == "spawn" and host and context.host_side is not None and not isinstance(cause, faults.WILL_NOT_MEND):
             return self._failed_on(context, host, error, leave)
 
         def apply(connection: sa.Connection) -> None:
             if leave is not None:
                 leave(connection)
-            elif step == "reschedule" and not leftovers.exist(connection, operation.instance_uuid):
-                # A host that was cleaned while the next was looked for has kept them. Where one is not, it does it.
-                ports.give_back(context)
             claims.give_back(connection, operation.instance_uuid)
             instances.finish_task(
                 connection, operation.instance_uuid, operation.uuid, vm_state="error",

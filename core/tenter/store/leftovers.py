@@ -52,10 +52,11 @@ def of_service(db: Database, service_uuid: str, instance_uuid: str | None = None
         return [dict(row) for row in query.rows(connection, values).mappings()]
 
 
-def exist(connection: sa.Connection, instance_uuid: str) -> bool:
+def exist(db: Database, instance_uuid: str) -> bool:
     """Return whether any host may still have something of the instance."""
     query = sa.select(leftovers.c.uuid).where(leftovers.c.instance_uuid == instance_uuid).limit(1)
-    return connection.execute(query).first() is not None
+    with db.read() as connection:
+        return connection.execute(query).first() is not None
 
 
 def reaped(db: Database, uuid: str) -> None:
