@@ -24,6 +24,15 @@ class MoodyDatabase(Database):
         self._open = threading.Event()
         self._open.set()
 
+    @staticmethod
+    def made_of(db: Database) -> MoodyDatabase:
+        """Give a database that is in use, and all who use it, a bad line."""
+        db.__class__ = MoodyDatabase
+        assert isinstance(db, MoodyDatabase)
+        db.away, db.uses, db._open = False, 0, threading.Event()
+        db._open.set()
+        return db
+
     def hang(self) -> None:
         """Answer nobody any more."""
         self._open.clear()

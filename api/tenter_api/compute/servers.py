@@ -170,8 +170,9 @@ class Server(ServerAccess):
 
     @operation()
     def on_delete(self, req: falcon.Request, resp: falcon.Response, server_id: str) -> None:
-        """Answer 204: the server is being removed."""
-        self.find_unlocked(req, server_id)
+        """Answer 204: the server is being removed, or will be as soon as its cell answers again."""
+        if not is_uuid(server_id):
+            raise errors.NotFound(f"Instance {server_id[:64]} could not be found.")
         self.requests.delete(caller_of(req), server_id)
         resp.status = falcon.HTTP_204
 

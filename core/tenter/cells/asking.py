@@ -76,10 +76,14 @@ class Asking:
     _health: dict[str, _Health] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def ask(self, cells: Sequence[C], question: Callable[[C], T], here: bool = False) -> Answers[T]:
-        """Return what the cells answer to ``question``, in the order of ``cells``; it must only read.
+    def ask(
+        self, cells: Sequence[C], question: Callable[[C], T], here: bool = False, alone: bool = False
+    ) -> Answers[T]:
+        """Return what the cells answer to ``question``, in the order of ``cells``; it must only read, or be safe to be
+        done again: a question that is no longer waited for may still be answered.
 
-        ``here``: in this thread, with no limit of time. An error that does not mean that a cell is away is raised.
+        ``here``: in this thread, with no limit of time. ``alone``: one that is late does not make its cell away, for
+        there is no other. An error that does not mean that a cell is away is raised.
         """
         asked = [cell for cell in cells if self._may_ask(cell)]
         futures = {} if here else {cell.uuid: self._start(cell, question) for cell in asked}
@@ -88,7 +92,8 @@ class Asking:
         found: dict[str, T] = {}
         for cell in asked:
             if not here and not futures[cell.uuid].done():
-                self._lost(cell, f"It did not answer within {self.timeout:g} s.")
+                if not alone:
+                    self._lost(cell, f"It did not answer within {self.timeout:g} s.")
                 continue
             try:
                 found[cell.uuid] = question(cell) if here else futures[cell.uuid].result()
@@ -116,6 +121,12 @@ class Asking:
         """Return whether the cell did not answer when it was asked last."""
         with self._lock:
             return bool(self._health.setdefault(cell.uuid, _Health()).why)
+
+    def answers(self, uuid: str) -> None:
+        """Be told that a cell was seen to answer: it is asked at once."""
+        with self._lock:
+            if uuid in self._health:
+                self._health[uuid].why = ""
 
     def unavailable(self, what: str = "The cell of this server") -> errors.Unavailable:
         """Return the error to raise for what is in a cell that is away; it says when to ask again."""

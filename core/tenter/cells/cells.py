@@ -12,7 +12,6 @@ from typing import TypeVar
 
 from tenter import errors
 from tenter.cells.asking import Answers, Asking
-from tenter.store import instances
 from tenter.store.cells import CellRow, list_cells, unknown_cell
 from tenter.store.engine import Database
 
@@ -32,7 +31,7 @@ class Cell:
 
 
 class Cells:
-    """All cells, and the way from an instance to its own.
+    """All cells, and the ways to ask them.
 
     With an ``opener`` the rows of the API database are looked at again every ``refresh`` seconds, so that a cell that
     is added or disabled is so in every process soon. The database of a cell may be away: using it raises Unavailable.
@@ -73,13 +72,6 @@ class Cells:
                 return cell
         raise unknown_cell(self._api_db, name)
 
-    def of(self, instance_uuid: str) -> Cell | None:
-        """Return the cell an instance is in, None while it is in none. Raises NotFound if there is no instance."""
-        place = instances.place_of(self._api_db, instance_uuid)
-        if place is None:
-            raise errors.NotFound(f"Instance {instance_uuid} could not be found.")
-        return self.get(place["cell_uuid"]) if place["state"] == instances.PLACED else None
-
     def ask(self, question: Callable[[Cell], T], cells: Sequence[Cell] | None = None) -> Answers[T]:
         """Return what the cells (default: all) answer to a question that only reads, within the configured time, and
         which did not. The only cell there is, is asked in this thread."""
@@ -94,6 +86,18 @@ class Cells:
             # It was added a moment ago, and this process has not looked again yet.
             raise self.asking.unavailable() from None
         answers = self.ask(question, [cell])
+        if answers.away:
+            raise self.asking.unavailable()
+        return answers.found[uuid]
+
+    def change(self, uuid: str, work: Callable[[Cell], T]) -> T:
+        """Return what a change in one cell came to. Raises Unavailable if that is not known within the configured time:
+        the change may be made all the same, even later, so it must be one that can be made again."""
+        try:
+            cell = self.get(uuid)
+        except errors.NotFound:
+            raise self.asking.unavailable() from None
+        answers = self.asking.ask([cell], work, alone=len(self._cells) == 1)
         if answers.away:
             raise self.asking.unavailable()
         return answers.found[uuid]

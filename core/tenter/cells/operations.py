@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import heapq
-import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -72,9 +71,14 @@ class OperationReader:
         answers = self._cells.ask(lambda cell: _rows(cell.db, _page(cell_schema.operations, query)))
         sources = [*answers.found.values(), unplaced]
         merged = heapq.merge(*sources, key=lambda row: (row["seq"], row["uuid"]), reverse=True)
-        # The two copies of a build that is on its way have the same place in the order.
-        distinct = (next(same) for _, same in itertools.groupby(merged, key=lambda row: row["uuid"]))
-        return list(itertools.islice(distinct, query.limit))
+        known: dict[str, Row] = {}
+        for row in merged:
+            # Of one that is on its way into a cell there are two copies; the sources stand in the order of trust.
+            if row["uuid"] not in known:
+                if len(known) == query.limit:
+                    break
+                known[row["uuid"]] = row
+        return list(known.values())
 
     def get(self, uuid: str, project_id: str | None = None) -> Row:
         """Return one operation; with ``project_id`` only if it is of that project.

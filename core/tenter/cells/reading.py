@@ -10,7 +10,7 @@ import functools
 import heapq
 import itertools
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from typing import Any
 
 import orjson
@@ -19,11 +19,12 @@ import sqlalchemy as sa
 from tenter import errors
 from tenter.cells.cells import Cell, Cells
 from tenter.cells.query import ServerQuery
-from tenter.store.api_schema import places
+from tenter.store.api_schema import operations, places
 from tenter.store.cell_schema import compute_nodes, instances
 from tenter.store.columns import Json
 from tenter.store.engine import Database
 from tenter.store.instances import DELETING, LOST, PLACED, UNSCHEDULED
+from tenter.store.operations import OPEN
 from tenter.store.prepared import Prepared
 
 ALL_COLUMNS = tuple(column.name for column in instances.c)
@@ -170,7 +171,7 @@ class ServerReader:
                         return _partial(place)
                     raise
                 if row is not None:
-                    return row
+                    return _going(row) if place.delete_wanted is not None else row
             # The place was read while the instance moved on or was being removed: look again.
         raise missing
 
@@ -191,12 +192,14 @@ class ServerReader:
         after = self._marker(query)
         key = _sort_key(query)
         unplaced = self._unplaced(query, key, after)
+        wanted = self._delete_wanted()
         until = time.monotonic() + self._cells.asking.timeout
         cells = self._cells.all()
         latest = until if len(cells) > 1 else None
 
         def first(cell: Cell) -> Sequence[dict[str, Any]]:
-            return tuple(itertools.islice(_in_cell(cell.db, query, after, latest), query.limit))
+            rows = itertools.islice(_in_cell(cell.db, query, after, latest), query.limit)
+            return tuple(_going(row) if row["uuid"] in wanted else row for row in rows) if wanted else tuple(rows)
 
         answers = self._cells.ask(first, cells)
         sources = [*answers.found.values()]
@@ -205,6 +208,11 @@ class ServerReader:
         if not unplaced and len(sources) == 1:
             return sources[0]
         return _merged(unplaced, sources, key, query)
+
+    def _delete_wanted(self) -> Set[str]:
+        """Return the instances whose delete has still to reach their cell."""
+        with self._api_db.read() as connection:
+            return set(_DELETES.rows(connection, {}).scalars())
 
     def _in_cells_away(self, query: ServerQuery, cells: Sequence[str]) -> Sequence[dict[str, Any]]:
         """Return the first ``limit`` instances of cells that do not answer, in the default order."""
@@ -312,8 +320,22 @@ _PLACE_COLUMNS = (
     places.c.created_at,
     places.c.record,
     places.c.brief,
+    places.c.delete_wanted,
 )
 _PLACE = Prepared(sa.select(*_PLACE_COLUMNS).where(places.c.instance_uuid == sa.bindparam("uuid")))
+
+
+# The wish stands in the places too; here the open ones are few, and found by an index.
+_DELETES = Prepared(
+    sa.select(operations.c.instance_uuid).where(
+        operations.c.state.in_(OPEN), operations.c.role == "conductor", operations.c.kind == "delete"
+    )
+)
+
+
+def _going(row: dict[str, Any]) -> dict[str, Any]:
+    """Return the row of an instance as of one that is being deleted."""
+    return {**row, "task_state": DELETING} if "task_state" in row else row
 
 
 def _partial(place: Any) -> PartialRow:

@@ -77,12 +77,12 @@ class Guests:
         network: NetworkDriver,
         image: ImageDriver,
         wanted: Callable[[str], bool] = lambda uuid: True,
-        elsewhere: Callable[[str], bool] = lambda uuid: False,
+        exists: Callable[[str], bool] = lambda uuid: False,
     ) -> None:
-        """``wanted`` says whether an instance has a host and is not being deleted; ``elsewhere`` whether the cell has
-        it but not on this host: its ports are then not this host's to give back."""
+        """``wanted`` says whether an instance is on this host and not being deleted; ``exists`` whether the cell has
+        it: its ports on other hosts are then not this host's to give back."""
         self.host = host
-        self._wanted, self._elsewhere = wanted, elsewhere
+        self._wanted, self._exists = wanted, exists
         self._conf, self._virt, self._network, self._image = conf, virt, network, image
         self._allocations = ThreadPoolExecutor(conf.compute.workers, thread_name_prefix="network")
 
@@ -97,14 +97,15 @@ class Guests:
         secrets: Mapping[str, str],
         cancelled: Callable[[], bool],
         keep_network: bool = False,
+        replaces: tuple[str, ...] | None = None,
     ) -> tuple[Mapping[str, Any], list[dict[str, Any]]]:
         """Make the guest while its network is being allocated.
 
         Nothing is left if it raises (LeftBehind if something could not be removed); what an allocation makes that goes
-        on even then is given back when it ends, unless ``wanted`` says that the instance is being built again.
+        on even then is given back when it ends, unless ``wanted`` says that the instance is being built here again.
         """
         network_info = AsyncNetworkInfo(
-            self._allocations, lambda: self._allocate(instance, spec), self._conf.compute.network_timeout
+            self._allocations, lambda: self._allocate(instance, spec, replaces), self._conf.compute.network_timeout
         )
         try:
             if not self._virt.describe().accepts_unfinished_network:
@@ -119,20 +120,18 @@ class Guests:
                 raise LeftBehind(exc) from exc
             raise
 
-    def destroy(self, instance: objects.Instance, keep_network: bool = False) -> None:
-        """Remove the guest, its disks and (unless ``keep_network``) its ports."""
+    def destroy(self, instance: objects.Instance, keep_network: bool = False, everywhere: bool = False) -> None:
+        """Remove the guest, its disks and (unless ``keep_network``) its ports, those on other hosts if ``everywhere``.
+        """
         self._virt.destroy(DestroyRequest(self._ref(instance)))
-        self._unplug(instance, keep_network)
+        self._unplug(instance.uuid, None if everywhere or keep_network else self.host, keep_network)
 
     def remove(self, uuid: str, handle: Mapping[str, Any] | None, vifs: Sequence[Mapping[str, Any]]) -> None:
-        """Remove what this host has of an instance that is gone, or is on another host by now."""
+        """Remove what this host has of an instance that is gone, or is on another host, or on none, by now."""
         self._virt.destroy(DestroyRequest(GuestRef(uuid, handle)))
         for vif in vifs:
             self._network.unplug(uuid, vif_from_json(vif))
-        if not self._elsewhere(uuid):
-            for plugged in self._network.vifs(uuid):
-                self._network.unplug(uuid, plugged)
-            self._network.deallocate(uuid)
+        self._unplug(uuid, self.host if self._exists(uuid) else None)
 
     def power_on(self, instance: objects.Instance) -> None:
         """Boot the guest."""
@@ -159,28 +158,28 @@ class Guests:
         except errors.GuestNotFound:
             return PowerState.NOSTATE
 
-    def _allocate(self, instance: objects.Instance, spec: objects.RequestSpec) -> tuple[VIF, ...]:
+    def _allocate(
+        self, instance: objects.Instance, spec: objects.RequestSpec, replaces: tuple[str, ...] | None
+    ) -> tuple[VIF, ...]:
         wanted = tuple(RequestedNetwork(**network) for network in spec.networks)
         vifs = self._network.allocate(
-            AllocateRequest(instance.uuid, instance.project_id, self.host, instance.hostname, wanted)
+            AllocateRequest(instance.uuid, instance.project_id, self.host, instance.hostname, wanted, replaces)
         )
         for vif in vifs:
             self._network.plug(instance.uuid, vif)
         return vifs
 
-    def _unplug(self, instance: objects.Instance, keep_network: bool) -> None:
-        if self._elsewhere(instance.uuid):
-            return
-        for vif in self._network.vifs(instance.uuid):
-            self._network.unplug(instance.uuid, vif)
+    def _unplug(self, uuid: str, host: str | None, keep_network: bool = False) -> None:
+        for vif in self._network.vifs(uuid, host):
+            self._network.unplug(uuid, vif)
         if not keep_network:
-            self._network.deallocate(instance.uuid)
+            self._network.deallocate(uuid, host)
 
     def _late(self, instance: objects.Instance) -> None:
-        """Give back what an allocation made that outlived its build, unless the instance is being built again."""
+        """Give back what an allocation made that outlived its build, unless the instance is being built here again."""
         if not self._wanted(instance.uuid):
             LOG.warning("The network of %s was allocated too late; it is given back", instance.uuid)
-            self._unplug(instance, False)
+            self._unplug(instance.uuid, self.host)
 
     def _clean_up(self, instance: objects.Instance, keep_network: bool) -> bool:
         """Return whether nothing is left."""

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from tenter.compute.guests import Guests
+from tenter.operations import faults
 from tenter.store import instances, leftovers
 from tenter.store.engine import Database
 
@@ -20,6 +21,7 @@ class Reaper:
     def __init__(self, db: Database, service_uuid: str, host: str, guests: Guests) -> None:
         self._db, self._service, self._host, self._guests = db, service_uuid, host, guests
         self._lock = threading.Lock()
+        self._told: dict[str, str] = {}
 
     def reap(self, busy: Callable[[str], bool] = lambda uuid: False) -> int:
         """Remove all leftovers but those of instances that this process still works on; return how many went."""
@@ -29,8 +31,11 @@ class Reaper:
                 continue
             try:
                 reaped += self._reap(row["instance_uuid"])
+                self._told.pop(row["instance_uuid"], None)
             except Exception as exc:
-                LOG.warning("What instance %s left cannot be removed now: %s", row["instance_uuid"], exc)
+                if self._told.get(row["instance_uuid"]) != str(exc):
+                    LOG.warning("What instance %s left cannot be removed now: %s", row["instance_uuid"], exc)
+                self._told[row["instance_uuid"]] = str(exc)
         return reaped
 
     def begin(self, instance_uuid: str) -> bool:
@@ -38,12 +43,17 @@ class Reaper:
         return self._reap(instance_uuid) > 0
 
     def disown(self, instance_uuid: str) -> None:
-        """Remove the guest that a step made which no longer counts, if the instance is gone or on another host."""
+        """Remove the guest that a step made which no longer counts, if the instance is gone, elsewhere or nowhere; if
+        that fails it becomes a leftover. What is of this host still is the next step's to make right, or a delete's."""
         try:
             if not instances.is_gone_from(self._db, instance_uuid, self._host):
                 return
-            with self._lock:
-                self._guests.remove(instance_uuid, None, ())
+            try:
+                with self._lock:
+                    self._guests.remove(instance_uuid, None, ())
+            except Exception as exc:
+                leftovers.note(self._db, self._service, instance_uuid, "made too late", faults.sentence(exc))
+                raise
         except Exception as exc:
             LOG.warning("What a step that no longer counts made for %s may be left: %s", instance_uuid, exc)
 
@@ -60,5 +70,9 @@ class Reaper:
 
     def _remove(self, row: dict[str, Any]) -> None:
         LOG.info("Removing what instance %s left (%s)", row["instance_uuid"], row["reason"])
-        self._guests.remove(row["instance_uuid"], row["handle"], row["vifs"])
+        try:
+            self._guests.remove(row["instance_uuid"], row["handle"], row["vifs"])
+        except Exception as exc:
+            leftovers.failed(self._db, row["uuid"], faults.sentence(exc))
+            raise
         leftovers.reaped(self._db, row["uuid"])

@@ -69,7 +69,7 @@ class ComputeService:
         self.uuid = self._member.uuid
         self._guests = Guests(
             self._conf, self.host, virt, network, image, self._wanted,
-            lambda uuid: instances.is_elsewhere(cell.db, uuid, self.host),
+            lambda uuid: instances.exists(cell.db, uuid),
         )  # fmt: skip
         self._reaper = Reaper(cell.db, self.uuid, self.host, self._guests)
         self._runner = Runner(
@@ -149,7 +149,7 @@ class ComputeService:
         self._reaper.reap(self._runner.works_on)
 
     def _wanted(self, uuid: str) -> bool:
-        return instances.is_wanted(self._cell.db, uuid)
+        return instances.is_wanted(self._cell.db, uuid, self.host)
 
     def _sync(self) -> None:
         power_sync.sync(self._cell.db, self.host, self._virt)

@@ -43,6 +43,7 @@ def problems(cell: Cell, conf: cfg.ConfigOpts) -> Iterator[Problem]:
     yield from _tasks(cell, conf)
     yield from _operations_without_instance(cell)
     yield from _positions(cell)
+    yield from _leftovers(cell)
 
 
 def _finding(cell: Cell, code: str, subject: str, sentence: str, remedy: str = _REPAIR) -> Finding:
@@ -239,3 +240,16 @@ def _positions(cell: Cell) -> Iterator[Problem]:
                 sentence = f"Server {uuid} {words}."
                 remedy = "Delete it, or put its host's row back from a copy of the database."
                 yield only_reported(_finding(cell, code, uuid, sentence, remedy))
+
+
+def _leftovers(cell: Cell) -> Iterator[Problem]:
+    # Those that wait for a host that is away are in order; these the host has tried to remove.
+    query = sa.select(leftovers).where(leftovers.c.trouble.is_not(None)).order_by(leftovers.c.created_at)
+    with cell.db.read() as connection:
+        rows = connection.execute(query).all()
+    for row in rows:
+        yield only_reported(_finding(
+            cell, "leftover.stuck", row.instance_uuid,
+            f"Host {row.host} cannot remove what server {row.instance_uuid} left there ({row.reason}): {row.trouble}",
+            "Its compute goes on trying; see what is wrong with the host. What is left stays claimed there.",
+        ))  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid as uuidlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -12,14 +13,15 @@ from tenter.conductor.problems import Problem, in_one_database, only_reported, r
 from tenter.contracts.network import NetworkDriver, NetworkScope, SupportsNetworkApi
 from tenter.operations import faults
 from tenter.operations.findings import Finding
-from tenter.store import instances, quota
+from tenter.operations.model import CONDUCTOR
+from tenter.store import instances, operations, quota
 from tenter.store.api_schema import operations as api_operations
 from tenter.store.api_schema import places
 from tenter.store.cell_schema import compute_nodes, leftovers
 from tenter.store.cell_schema import instances as table
 from tenter.store.cell_schema import operations as cell_operations
-from tenter.store.engine import Database
-from tenter.store.operations import OPEN
+from tenter.store.engine import Database, now
+from tenter.store.operations import OPEN, Operation
 
 _REPAIR = "'tenter audit --repair' repairs it."
 
@@ -36,6 +38,7 @@ class FabricAudit:
         """Yield what does not fit; each check reads anew."""
         yield from self._placed()
         yield from self._unscheduled()
+        yield from self._not_carried()
         yield from self._without_place()
         for difference in quota.recount(self._api_db):
             yield self._quota(difference)
@@ -105,6 +108,29 @@ class FabricAudit:
             sentence = f"Server {uuid} waits for a host, but nobody looks for one."
             finding = Finding("place.no_build", uuid, sentence, _REPAIR)
             yield in_one_database(finding, "It is in ERROR now, and can be deleted.", self._api_db, holds, mend)
+
+    def _not_carried(self) -> Iterator[Problem]:
+        carried = sa.exists().where(
+            api_operations.c.instance_uuid == places.c.instance_uuid, api_operations.c.state.in_(OPEN)
+        )
+        lost = sa.select(places).where(places.c.delete_wanted.is_not(None), ~carried)
+        with self._api_db.read() as connection:
+            found = [dict(row) for row in connection.execute(lost).mappings()]
+        for row in found:
+            uuid, cell = row["instance_uuid"], self._cells.get(row["cell_uuid"])
+            if cell is None or not _is_idle(cell, uuid):
+                continue
+
+            def holds(connection: sa.Connection, uuid: str = uuid, cell: Cell = cell) -> bool:
+                still = connection.execute(lost.where(places.c.instance_uuid == uuid)).first() is not None
+                return still and _is_idle(cell, uuid)
+
+            def mend(connection: sa.Connection, row: Mapping[str, Any] = row) -> None:
+                operations.insert(connection, api_operations, _carrying(row))
+
+            sentence = f"Server {uuid} was deleted while its cell was away, and is still there."
+            finding = Finding("place.no_delete", uuid, sentence, _REPAIR, cell.name)
+            yield in_one_database(finding, "Its deletion goes on.", self._api_db, holds, mend)
 
     def _without_place(self) -> Iterator[Problem]:
         for cell in self._cells.values():
@@ -211,6 +237,17 @@ def _has_open(cell: Cell, uuid: str) -> bool:
     with cell.db.read() as connection:
         query = sa.select(o.uuid).where(o.instance_uuid == uuid, o.state.in_(OPEN)).limit(1)
         return connection.execute(query).first() is not None
+
+
+def _is_idle(cell: Cell, uuid: str) -> bool:
+    return instances.exists(cell.db, uuid) and not _has_open(cell, uuid)
+
+
+def _carrying(place: Mapping[str, Any]) -> Operation:
+    return Operation(
+        uuid=str(uuidlib.uuid4()), kind="delete", instance_uuid=place["instance_uuid"], role=CONDUCTOR, step="carry",
+        project_id=place["project_id"], user_id=place["user_id"], request_id=f"req-{uuidlib.uuid4()}", deadline=now(),
+    )  # fmt: skip
 
 
 def _is_left(cell: Cell, uuid: str) -> bool:

@@ -102,9 +102,16 @@ class ConductorService:
             network=self._network,
         )  # fmt: skip
         runner.start(self._sole)
-        Watch(source, runner, self._kinds, fabric.conf, self._stopped).start()
+        Watch(source, runner, self._kinds, fabric.conf, self._stopped, lambda: self._carry_on(source)).start()
         self.runners[source.cell_uuid] = runner
         self._sources.append(source)
+
+    def _carry_on(self, back: Source) -> None:
+        """Bring the deletes that wait for a cell into one that answers again."""
+        if back.cell_uuid is not None:
+            self._fabric.cells.asking.answers(back.cell_uuid)
+            if operations.resume(self._fabric.api_db, api_schema.operations, "delete"):
+                self.runners[None].ring()
 
     def _find_cells(self) -> None:
         for cell in self._fabric.cells.all():

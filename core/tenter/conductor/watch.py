@@ -5,12 +5,12 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from oslo_config import cfg
 
+from tenter.operations.delete import COMPUTE_BINARY
 from tenter.operations.model import COMPUTE, CONDUCTOR, Kinds
-from tenter.operations.requests import COMPUTE_BINARY
 from tenter.operations.runner import Runner, Source, deadline_passed
 from tenter.store import hosts, lost, operations
 
@@ -48,8 +48,11 @@ class Watch:
     """
 
     def __init__(
-        self, source: Source, runner: Runner, kinds: Kinds, conf: cfg.ConfigOpts, stopped: threading.Event
-    ) -> None:
+        self, source: Source, runner: Runner, kinds: Kinds, conf: cfg.ConfigOpts, stopped: threading.Event,
+        back: Callable[[], None] = lambda: None,
+    ) -> None:  # fmt: skip
+        """``back`` is called when the database answers again after it did not."""
+        self._back = back
         self._source, self._runner, self._kinds, self._conf, self._stopped = source, runner, kinds, conf, stopped
         self._seen: dict[str, tuple[float, float]] = {}
         self._leases = Leases(conf.operations.lease)
@@ -70,6 +73,8 @@ class Watch:
         while not self._stopped.wait(self._conf.operations.watch_interval):
             try:
                 self.look()
+                if trouble:
+                    self._back()
                 trouble = ""
             except Exception as exc:
                 self._seen.clear()

@@ -23,8 +23,10 @@ OPTS = [
       for kind in KINDS),
     cfg.IntOpt("max_attempts", default=3, min=1, help="Hosts that are tried for one build."),
     cfg.IntOpt("max_takeovers", default=5, min=1,
-               help="Times a step that ended without a word (its worker died) is tried again before it fails. A delete "
-                    "never does."),
+               help="Times a step that ended without a word (its worker died) is tried again before it fails."),
+    cfg.IntOpt("delete_retries", default=3, min=0,
+               help="Times that a delete tries again (after 1, 2, 4, … s) what a host or the network driver fails at. "
+                    "Then the server goes, and what is left is removed later."),
     cfg.FloatOpt("retention", default=7 * 86400.0, min=0,
                  help="Seconds for which ended operations are kept; they are what os-instance-actions shows."),
     cfg.FloatOpt("watch_interval", default=2.0, min=0.05,

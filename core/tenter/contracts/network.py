@@ -117,13 +117,17 @@ class RequestedNetwork:
 
 @dataclass(frozen=True)
 class AllocateRequest:
-    """Allocate one port for each of ``networks`` (already checked by ``check``), for one instance on one host."""
+    """Allocate one port for each of ``networks`` (already checked by ``check``), for one instance on one host.
+
+    ``replaces``: the hosts on which the instance was tried before, whose ports it takes over; None: those of any host.
+    """
 
     instance_uuid: str
     project_id: str
     host: str
     hostname: str
     networks: tuple[RequestedNetwork, ...]
+    replaces: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -160,15 +164,20 @@ class NetworkDriver(Plugin, abc.ABC):
     @abc.abstractmethod
     def allocate(self, request: AllocateRequest) -> tuple[VIF, ...]:
         """Return the instance's VIFs in the order asked; running it again returns the same ones. Nothing is left
-        allocated if it raises. Raises NetworkFailed, ResourceExhausted (no address left)."""
+        allocated if it raises. Raises NetworkFailed, ResourceExhausted (no address left).
+
+        Ports that the instance has on a host of ``replaces`` are bound to this one from now on. If it has ports on any
+        other host, the request comes too late: the instance is made there by now; raises NetworkFailed."""
 
     @abc.abstractmethod
-    def deallocate(self, instance_uuid: str) -> None:
-        """Give back everything ``allocate`` made for the instance (ports that the user made stay, unbound)."""
+    def deallocate(self, instance_uuid: str, host: str | None = None) -> None:
+        """Give back everything ``allocate`` made for the instance (ports that the user made stay, unbound).
+
+        With ``host`` only what is bound to that host: what another host has of the instance by now stays its own."""
 
     @abc.abstractmethod
-    def vifs(self, instance_uuid: str) -> tuple[VIF, ...]:
-        """Return the VIFs that are allocated to the instance now."""
+    def vifs(self, instance_uuid: str, host: str | None = None) -> tuple[VIF, ...]:
+        """Return the VIFs that are allocated to the instance now, with ``host`` only those bound to that host."""
 
     @abc.abstractmethod
     def plug(self, instance_uuid: str, vif: VIF) -> None:

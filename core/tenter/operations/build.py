@@ -200,7 +200,8 @@ def spawn(context: StepContext) -> Outcome:
         raise operations.Cancelled("The instance is no longer this build's.")
     spec = objects.RequestSpec.obj_from_primitive(instance.spec["request"])
     secrets = operation.args.get(SECRETS, {})
-    handle, vifs = context.host.spawn(instance, spec, secrets, context.cancelled)
+    earlier = tuple(operation.data.get("hosts", {}))
+    handle, vifs = context.host.spawn(instance, spec, secrets, context.cancelled, replaces=earlier)
 
     def apply(connection: sa.Connection) -> None:
         instances.finish_task(
@@ -221,8 +222,17 @@ def lost(context: StepContext) -> Outcome:
 
 
 def _leave(context: StepContext) -> Apply:
-    uuid, vifs = context.operation.instance_uuid, ports.give_back(context)
+    # By now another attempt may have ports on another host.
+    uuid, vifs = context.operation.instance_uuid, ports.give_back(context, context.operation.host)
     return lambda connection: leftovers.leave(connection, uuid, "built elsewhere", vifs)
+
+
+def _give_back_late_ports(context: StepContext) -> None:
+    """Give back what hosts have allocated after they were cleaned; where something is left they do that themselves."""
+    operation = context.operation
+    tried: Mapping[str, str] = operation.data.get("hosts", {})
+    for host in tried.keys() - leftovers.hosts_of(context.db, operation.instance_uuid):
+        ports.give_back(context, host)
 
 
 def reschedule(context: StepContext) -> Outcome:
@@ -279,9 +289,8 @@ class Build(OperationKind):
         leave: Apply | None = None
         if step == "lost" or (step == "spawn" and (left or context.host_side is None)):
             leave = _leave(context)
-        if step == "reschedule" and not leftovers.exist(context.db, operation.instance_uuid):
-            # A host that was cleaned while the next was looked for has kept them. Where one is not, it does it.
-            ports.give_back(context)
+        if step == "reschedule":
+            _give_back_late_ports(context)
         if step == "spawn" and host and context.host_side is not None and not isinstance(cause, faults.WILL_NOT_MEND):
             return self._failed_on(context, host, error, leave)
 

@@ -47,6 +47,9 @@ class Outcome:
     gone: bool = False
     """The row itself was removed by ``apply`` (the operation goes on in a cell)."""
 
+    again: float | None = None
+    """Run the same step again after that many seconds, as if it had not been run."""
+
 
 class LeftBehind(errors.TenterError):
     """A spawn failed as ``cause`` says, and so did the removal of what it had made: the host must be asked again."""
@@ -71,14 +74,16 @@ class HostSide(Protocol):
         secrets: Mapping[str, str],
         cancelled: Callable[[], bool],
         keep_network: bool = False,
+        replaces: tuple[str, ...] | None = None,
     ) -> tuple[Mapping[str, Any], list[dict[str, Any]]]:
-        """Make the guest; return the driver's handle and its VIFs as JSON.
+        """Make the guest; return the driver's handle and its VIFs as JSON. ``replaces``: see AllocateRequest.
 
         Nothing is left if it raises, but the ports if ``keep_network``; if that could not be done it raises LeftBehind.
         """
 
-    def destroy(self, instance: objects.Instance, keep_network: bool = False) -> None:
-        """Remove the guest, its disks and its ports; nothing there is no error."""
+    def destroy(self, instance: objects.Instance, keep_network: bool = False, everywhere: bool = False) -> None:
+        """Remove the guest, its disks and its ports; nothing there is no error. Ports that another host has of the
+        instance stay, unless ``everywhere``."""
 
     def power_on(self, instance: objects.Instance) -> None:
         """On return the guest runs."""
@@ -101,7 +106,8 @@ class Guard(Protocol):
         there was anything. May raise."""
 
     def disown(self, instance_uuid: str) -> None:
-        """Called when what a step did here no longer counts: removes the guest if it is no longer this host's."""
+        """Called when what a step did here no longer counts: removes the guest if it is no longer this host's. Until
+        it returns no other step of the instance begins here."""
 
 
 @dataclass
@@ -145,7 +151,7 @@ class OperationKind(abc.ABC):
     """Its name in os-instance-actions."""
 
     expires: ClassVar[bool] = True
-    """Whether it fails when its deadline has passed before its step could begin, or its step was begun too often."""
+    """Whether it fails when its deadline has passed before its step could begin."""
 
     steps: ClassVar[Mapping[str, Step]] = {}
 

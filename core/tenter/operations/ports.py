@@ -11,18 +11,25 @@ from tenter.operations.model import StepContext
 LOG = logging.getLogger(__name__)
 
 
-def give_back(context: StepContext) -> list[dict[str, Any]]:
-    """Give back the instance's ports without its host; return the VIFs, as JSON, that may still be plugged there.
+def take_back(context: StepContext, host: str | None = None) -> list[dict[str, Any]]:
+    """Give back the instance's ports (those bound to ``host``, if given) without its host.
 
-    Where that cannot be done, the host's compute does it when it is back, or the audit.
+    Returns the VIFs, as JSON, that may still be plugged there; none if this process has no network driver. Raises what
+    the driver raises.
     """
     network, uuid = context.network, context.operation.instance_uuid
     if network is None:
         return []
-    try:
-        vifs = [dataclasses.asdict(vif) for vif in network.vifs(uuid)]
-        network.deallocate(uuid)
-    except Exception as exc:
-        LOG.warning("The ports of %s cannot be given back now: %s", uuid, exc)
-        return []
+    vifs = [dataclasses.asdict(vif) for vif in network.vifs(uuid, host)]
+    network.deallocate(uuid, host)
     return vifs
+
+
+def give_back(context: StepContext, host: str | None = None) -> list[dict[str, Any]]:
+    """Do the same, but raise nothing: where it cannot be done, the host's compute does it when it is back, or the
+    audit."""
+    try:
+        return take_back(context, host)
+    except Exception as exc:
+        LOG.warning("The ports of %s cannot be given back now: %s", context.operation.instance_uuid, exc)
+        return []

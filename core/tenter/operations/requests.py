@@ -17,17 +17,16 @@ from tenter.cells import Cell, Cells
 from tenter.conf.operations import deadline_of
 from tenter.contracts.image import Image
 from tenter.contracts.network import RequestedNetwork
+from tenter.operations import delete
 from tenter.operations.model import COMPUTE, CONDUCTOR
 from tenter.operations.records import image_meta, instance_rows, rebuilt_spec
-from tenter.store import hosts, instances, operations, quota
+from tenter.store import instances, operations, quota
 from tenter.store.api_schema import operations as api_operations
 from tenter.store.api_schema import places
 from tenter.store.cell_schema import instances as instances_table
 from tenter.store.cell_schema import operations as cell_operations
 from tenter.store.engine import Database, now
 from tenter.store.operations import SECRETS, Operation
-
-COMPUTE_BINARY = "tenter-compute"
 
 
 class _Unset:
@@ -138,25 +137,49 @@ class Requests:
         return Created(tuple(row["uuid"] for row in rows), reservation_id)
 
     def delete(self, caller: Caller, uuid: str) -> None:
-        """Delete a server, whatever goes on with it. A delete of one that is going already is no error."""
+        """Delete a server, whatever goes on with it. A delete of one that is going already is no error.
+
+        If its cell does not answer in time, the delete is kept in the API database until the cell has it. Raises
+        Conflict if the server is locked and the caller no administrator.
+        """
         place = self._place(caller, uuid)
-        if place["state"] != instances.PLACED and self._delete_unplaced(uuid):
+        if place["delete_wanted"] is not None:
             return
-        cell = self._cells.of(uuid)
-        assert cell is not None
-        with self._cells.using(cell) as db, db.write() as connection:
-            host = connection.execute(
-                sa.select(instances_table.c.host).where(instances_table.c.uuid == uuid)
-            ).scalar()
-            step, role = ("destroy", COMPUTE) if host else ("finish", CONDUCTOR)
-            if host and hosts.is_down(connection, host, COMPUTE_BINARY, self._conf.compute.service_down_time):
-                step, role = "abandon", CONDUCTOR
-            operation = self._operation(caller, "delete", uuid, step, role, host)
-            if not instances.begin_delete(connection, uuid, operation.uuid):
+        if place["state"] != instances.PLACED:
+            self._refuse_locked(caller, uuid, place["record"])
+            if self._delete_unplaced(uuid):
                 return
-            operations.cancel_others(connection, cell_operations, uuid)
-            operations.append(connection, cell_operations, operation)
-        self._bus.ring(role, host if role == COMPUTE else None, operation.uuid, cell.uuid)
+            place = self._place(caller, uuid)
+        operation = self._operation(caller, "delete", uuid, "carry", CONDUCTOR, None)
+
+        def change(cell: Cell) -> delete.Entry:
+            with cell.db.write() as connection:
+                return delete.enter(connection, operation, self._conf, caller.is_admin)
+
+        try:
+            entry = self._cells.change(place["cell_uuid"], change)
+        except errors.Unavailable:
+            self._refuse_locked(caller, uuid, place["brief"])
+            self._want_delete(operation)
+            return
+        if not entry.found:
+            raise _not_found(uuid)
+        if entry.locked:
+            raise _locked(uuid)
+        if entry.operation is not None:
+            role, host = entry.operation.role, entry.operation.host
+            self._bus.ring(role, host if role == COMPUTE else None, operation.uuid, place["cell_uuid"])
+
+    def _want_delete(self, operation: Operation) -> None:
+        with self._api_db.write() as connection:
+            if not instances.want_delete(connection, operation.instance_uuid):
+                return
+            operations.insert(connection, api_operations, operation)
+        self._bus.ring(CONDUCTOR, None, operation.uuid)
+
+    def _refuse_locked(self, caller: Caller, uuid: str, known: Mapping[str, Any] | None) -> None:
+        if known and known.get("locked") and not caller.is_admin:
+            raise _locked(uuid)
 
     def _delete_unplaced(self, uuid: str) -> bool:
         with self._api_db.write() as connection:
@@ -305,6 +328,8 @@ class Requests:
 
     def _placed(self, caller: Caller, uuid: str, what: str) -> Cell:
         place = self._place(caller, uuid)
+        if place["delete_wanted"] is not None:
+            raise errors.Conflict(f"Cannot '{what}' instance {uuid} while it is in task_state {instances.DELETING}")
         if place["state"] == instances.PLACED:
             return self._cells.get(place["cell_uuid"])
         state = "vm_state error" if place["state"] == instances.LOST else "task_state scheduling"
@@ -313,6 +338,10 @@ class Requests:
 
 def _not_found(uuid: str) -> errors.NotFound:
     return errors.NotFound(f"Instance {uuid} could not be found.")
+
+
+def _locked(uuid: str) -> errors.Conflict:
+    return errors.Conflict(f"Instance {uuid} is locked")
 
 
 def _uses(flavor: objects.Flavor, count: int) -> dict[str, int]:

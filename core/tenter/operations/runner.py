@@ -26,6 +26,8 @@ from tenter.store.engine import Database, now
 from tenter.store.operations import Operation
 
 LOG = logging.getLogger(__name__)
+BUSY_PAUSE = 0.5
+"""Seconds for which a step waits for another one of the same instance, on the same host, that no longer counts."""
 
 
 @dataclass(frozen=True)
@@ -204,8 +206,14 @@ class Runner:
             self._trying.discard(uuid)
             if operation is None:
                 return
-            self._held[uuid] = source
-            self._subjects[uuid] = operation.instance_uuid
+            # On a host an earlier step, which no longer counts, may still be at work on the same guest.
+            busy = self._guard is not None and operation.instance_uuid in self._subjects.values()
+            if not busy:
+                self._held[uuid] = source
+                self._subjects[uuid] = operation.instance_uuid
+        if busy:
+            self._postpone(source, operation)
+            return
         try:
             self._run(source, operation)
         except Exception as exc:
@@ -220,6 +228,12 @@ class Runner:
                 self._asked.discard(uuid)
             if asked:
                 self._offer(source, uuid)
+
+    def _postpone(self, source: Source, operation: Operation) -> None:
+        try:
+            operations.postpone(source.db, source.table, operation, BUSY_PAUSE)
+        except Exception as exc:
+            LOG.warning("Operation %s must wait until its lease runs out: %s", operation.uuid, exc)
 
     def _run(self, source: Source, operation: Operation) -> None:
         # Becomes this thread's current context, from which oslo.log takes request id and instance of every line.
@@ -265,10 +279,7 @@ class Runner:
             raise operations.Cancelled(f"The operation {operation.kind} was cancelled.")
         kind, options = self._kinds[operation.kind], self._conf.operations
         given_up: errors.TenterError
-        if not kind.expires:
-            # It is never given up: an earlier run may have come so far that nobody could ask for it again.
-            return
-        if now() > operation.deadline:
+        if kind.expires and now() > operation.deadline:
             given_up = deadline_passed(operation)
         elif operation.step_attempt > options.max_takeovers:
             begun = operation.step_attempt - 1
@@ -299,11 +310,15 @@ class Runner:
         )  # fmt: skip
 
     def _write(self, source: Source, operation: Operation, outcome: Outcome, event: dict[str, Any]) -> None:
-        values: dict[str, Any] = {"events": [*operation.events, event]}
+        values: dict[str, Any] = {}
+        if outcome.again is None:
+            values["events"] = [*operation.events, event]
         if outcome.data is not None:
             values["data"] = {**operation.data, **outcome.data}
         role = None
-        if outcome.next is not None:
+        if outcome.again is not None:
+            values.update(operations.paused(outcome.again))
+        elif outcome.next is not None:
             role = self._kinds[operation.kind].steps[outcome.next].role
             values.update(
                 step=outcome.next, role=role, host=outcome.host, state=operations.QUEUED,
@@ -315,13 +330,13 @@ class Runner:
         with source.db.write() as connection:
             operations.fenced(connection, source.table, operation, **values)
             outcome.apply(connection)
-            if role is None:
+            if role is None and outcome.again is None:
                 waiting = operations.waiting(connection, source.table, operation.instance_uuid)
         if outcome.then is not None:
             outcome.then()
         if role is not None:
             self._bus.ring(role, outcome.host if role == COMPUTE else None, operation.uuid, source.cell_uuid)
-        elif not outcome.gone:
+        elif not outcome.gone and outcome.again is None:
             LOG.info("%s: %s", operation.kind, outcome.state)
         self._wake(source, waiting)
 

@@ -35,6 +35,8 @@ places = sa.Table(
     sa.Column("record", Json, nullable=True),
     # Flavor, image and zone asked for: what is shown of the instance while its cell does not answer.
     sa.Column("brief", Json, nullable=True),
+    # When its delete was accepted while its cell did not answer; from then on it is shown as going.
+    time_column("delete_wanted", nullable=True),
     sa.Index("places_state", "state", "project_id", "created_at"),
 )
 

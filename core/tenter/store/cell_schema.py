@@ -114,6 +114,8 @@ leftovers = sa.Table(
     sa.Column("handle", Json, nullable=True),
     sa.Column("vifs", Json, nullable=False),
     sa.Column("reason", sa.String(64), nullable=False),
+    # Why the host could not remove it so far; NULL unless it has tried.
+    sa.Column("trouble", sa.Text, nullable=True),
     time_column("created_at", nullable=False),
     sa.Index("leftovers_node", "node_uuid", "instance_uuid"),
 )

@@ -33,12 +33,12 @@ _USES = Prepared(sa.select(places.c.project_id, places.c.vcpus, places.c.memory_
 _SET_BRIEF = Prepared(sa.update(places).where(_ONE_PLACE))
 _FORGET_PLACE = Prepared(sa.delete(places).where(_ONE_PLACE))
 _FORGET_UNPLACED = Prepared(sa.delete(places).where(_ONE_PLACE, places.c.state != PLACED))
+_WANT_DELETE = Prepared(
+    sa.update(places).where(_ONE_PLACE, places.c.state == PLACED, places.c.delete_wanted.is_(None))
+)
 _INSERT_PLACE = Prepared(sa.insert(places))
 _GET = Prepared(sa.select(instances).where(_ONE))
-_OPEN_OF = sa.exists().where(
-    cell_operations.c.instance_uuid == instances.c.uuid, cell_operations.c.state.in_(operations.OPEN)
-)
-_HOST_AND_WORK = Prepared(sa.select(instances.c.host, _OPEN_OF.label("busy")).where(_ONE))
+_FOR_DELETE = Prepared(sa.select(instances.c.host, instances.c.locked).where(_ONE))
 _SET = Prepared(sa.update(instances).where(_ONE))
 _FINISH = Prepared(sa.update(instances).where(_ONE, instances.c.operation_uuid == sa.bindparam("p_operation")))
 _BEGIN_DELETE = Prepared(
@@ -62,22 +62,12 @@ def swap_place(connection: sa.Connection, uuid: str, cell_uuid: str) -> bool:
     return _SWAP.change(connection, {"p_uuid": uuid, "p_cell": cell_uuid}) == 1
 
 
-def is_wanted(db: Database, uuid: str) -> bool:
-    """Return whether an instance of the cell has a host, or is to have one, and is not being deleted."""
-    query = sa.select(instances.c.task_state).where(instances.c.uuid == uuid, instances.c.host.is_not(None))
+def is_wanted(db: Database, uuid: str, host: str) -> bool:
+    """Return whether an instance of the cell is on a host, or is to be there, and is not being deleted."""
+    query = sa.select(instances.c.task_state).where(instances.c.uuid == uuid, instances.c.host == host)
     with db.read() as connection:
         row = connection.execute(query).first()
     return row is not None and row.task_state != DELETING
-
-
-def is_elsewhere(db: Database, uuid: str, host: str) -> bool:
-    """Return whether the cell has the instance on another host than ``host``, or may be about to give it one.
-
-    An instance that is on no host and to which nothing is being done will never be on one again.
-    """
-    with db.read() as connection:
-        row = _HOST_AND_WORK.rows(connection, {"p_uuid": uuid}).first()
-    return row is not None and (row.host != host if row.host is not None else bool(row.busy))
 
 
 def is_gone_from(db: Database, uuid: str, host: str) -> bool:
@@ -110,7 +100,8 @@ def exists(db: Database, uuid: str) -> bool:
 
 def brief(row: Mapping[str, Any]) -> dict[str, Any]:
     """Return what an instance's place keeps for when its cell does not answer."""
-    return {"flavor": row["flavor"], "image_ref": row["image_ref"], "zone": row["pinned_zone"]}
+    kept = {"flavor": row["flavor"], "image_ref": row["image_ref"], "zone": row["pinned_zone"]}
+    return {**kept, "locked": True} if row["locked"] else kept
 
 
 def set_brief(connection: sa.Connection, uuid: str, row: Mapping[str, Any]) -> None:
@@ -215,10 +206,22 @@ def begin_task(
     return connection.execute(change).rowcount == 1
 
 
+def to_delete(connection: sa.Connection, uuid: str) -> tuple[str | None, bool] | None:
+    """Return the host of an instance and whether it is locked, None if the cell does not have it."""
+    row = _FOR_DELETE.rows(connection, {"p_uuid": uuid}).first()
+    return None if row is None else (row.host, bool(row.locked))
+
+
 def begin_delete(connection: sa.Connection, uuid: str, operation_uuid: str) -> bool:
     """Give the instance to a delete, whatever else goes on with it; False if it is going already or gone."""
     values = {"p_uuid": uuid, "operation_uuid": operation_uuid, "updated_at": now()}
     return _BEGIN_DELETE.change(connection, values) == 1
+
+
+def want_delete(connection: sa.Connection, uuid: str) -> bool:
+    """Record that an instance is to be deleted whose cell does not answer; False if that is recorded already, or the
+    instance is gone."""
+    return _WANT_DELETE.change(connection, {"p_uuid": uuid, "delete_wanted": now()}) == 1
 
 
 def insert_placed(

@@ -22,11 +22,12 @@ class Lease(NamedTuple):
 
 
 def leases(db: Database, table: sa.Table) -> list[Lease]:
-    """Return the leases that have not run out by the wall clock."""
+    """Return the leases that have not run out by the wall clock; pauses only if they are longer than any."""
     columns = (table.c.uuid, table.c.attempt, table.c.owner, table.c.lease_until)
-    query = sa.select(*columns).where(
-        table.c.state == RUNNING, table.c.owner.is_not(None), table.c.lease_until >= now()
-    )
+    at = now()
+    pause = sa.and_(table.c.state == QUEUED, table.c.lease_until > at + operations.LONGEST_PAUSE)
+    running = sa.and_(table.c.state == RUNNING, table.c.lease_until >= at)
+    query = sa.select(*columns).where(table.c.owner.is_not(None), sa.or_(running, pause))
     with db.read() as connection:
         return [Lease(*row) for row in connection.execute(query)]
 
@@ -38,7 +39,7 @@ def end_lease(db: Database, table: sa.Table, lease: Lease) -> bool:
     """
     same = sa.and_(
         table.c.uuid == lease.uuid, table.c.attempt == lease.attempt, table.c.owner == lease.owner,
-        table.c.lease_until == lease.until, table.c.state == RUNNING,
+        table.c.lease_until == lease.until, table.c.state.in_(OPEN),
     )  # fmt: skip
     with db.write() as connection:
         return connection.execute(sa.update(table).where(same).values(lease_until=0.0)).rowcount == 1

@@ -29,6 +29,10 @@ QUEUED, RUNNING = "queued", "running"
 DONE, FAILED, CANCELLED = "done", "failed", "cancelled"
 OPEN = (QUEUED, RUNNING)
 SECRETS = "secrets"
+PAUSED = "paused"
+"""The owner of an operation that nobody may take before a while; its lease says when."""
+LONGEST_PAUSE = 60.0
+"""Seconds; a pause that seems to last longer was made before the clock went back."""
 
 
 @dataclass
@@ -123,8 +127,9 @@ class _Statements:
         self.waiting = Prepared(sa.select(c.uuid, c.role, c.host).where(unowned))
         self.insert = Prepared(sa.insert(table))
         self.delete = Prepared(sa.delete(table).where(c.uuid == param("p_uuid")))
-        self.cancel_unowned = Prepared(sa.update(table).where(unowned).values(cancel=sa.true()))
         of_instance = sa.and_(c.instance_uuid == param("p_instance"), c.state.in_(OPEN))
+        nobodys = sa.and_(of_instance, sa.or_(c.owner.is_(None), c.owner == PAUSED))
+        self.cancel_unowned = Prepared(sa.update(table).where(nobodys).values(cancel=sa.true()))
         self.cancel = Prepared(sa.update(table).where(of_instance).values(cancel=sa.true()))
         self.last = Prepared(sa.select(sa.func.max(c.seq)).where(of_instance))
 
@@ -245,6 +250,31 @@ def ended(operation: Operation, state: str, error: Mapping[str, Any] | None = No
         "ended_at": now(),
         "args": {k: v for k, v in operation.args.items() if k != SECRETS},
     }
+
+
+def paused(seconds: float) -> dict[str, Any]:
+    """Return the values that queue an operation to be taken by whoever comes first after some seconds."""
+    return {"state": QUEUED, "owner": PAUSED, "lease_until": now() + seconds, "step_attempt": 0}
+
+
+def postpone(db: Database, table: sa.Table, operation: Operation, seconds: float) -> None:
+    """Give an operation back that was taken too soon, for some seconds; that it was taken does not count."""
+    values = {**paused(seconds), "step_attempt": max(0, operation.step_attempt - 1)}
+    with db.write() as connection:
+        mine = sa.and_(table.c.uuid == operation.uuid, table.c.owner == operation.owner, table.c.state == RUNNING)
+        connection.execute(sa.update(table).where(mine, table.c.attempt == operation.attempt).values(values))
+
+
+def resume(db: Database, table: sa.Table, kind: str) -> int:
+    """End the pauses of all operations of a kind; return how many."""
+    mine = sa.and_(table.c.state == QUEUED, table.c.owner == PAUSED, table.c.kind == kind)
+    with db.write() as connection:
+        return connection.execute(sa.update(table).where(mine).values(owner=None, lease_until=None)).rowcount
+
+
+def exists(connection: sa.Connection, table: sa.Table, uuid: str) -> bool:
+    """Return whether there is such an operation."""
+    return _statements(table).get.rows(connection, {"p_uuid": uuid}).first() is not None
 
 
 def cancel_unowned(connection: sa.Connection, table: sa.Table, instance_uuid: str) -> None:

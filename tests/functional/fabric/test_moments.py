@@ -118,6 +118,7 @@ def test_deleted_at_every_moment_of_a_build(make_cloud: MakeCloud, faults: str) 
 def test_deleted_at_a_moment_and_killed_soon_after(make_cloud: MakeCloud, gap: int) -> None:
     cloud = make_cloud()
     moments = _count(cloud, False, lambda cloud, uuid: None)
+    accepted = 0
     for n in range(len(moments)):
         found: list[str] = []
         hooks: dict[int, Any] = {n: _deletes(cloud, found), n + gap: Crash}
@@ -126,9 +127,11 @@ def test_deleted_at_a_moment_and_killed_soon_after(make_cloud: MakeCloud, gap: i
         cloud.wait_dead(killed)
         cloud.drop()
         cloud.start()
-        assert cloud.settled(found[0]) is None, (n, moments[n])
-        cloud.empty()
-
+        # Another thread may have come to the later moment, and died with all, before the delete was accepted.
+        assert cloud.settled(found[0]) is None or len(found) == 1, (n, moments[n])
+        _clean(cloud, found[0])
+        accepted += len(found) - 1
+    assert accepted > len(moments) / 2
 
 
 def test_a_lease_lost_at_every_moment_of_a_build(make_cloud: MakeCloud) -> None:
@@ -158,5 +161,6 @@ def _deletes(cloud: Cloud, found: list[str]) -> Callable[[], None]:
         while not found and time.monotonic() < until:  # the build may begin before create() has returned
             time.sleep(0.001)
         cloud.requests.delete(CALLER, found[0])
+        found.append("accepted")
 
     return delete

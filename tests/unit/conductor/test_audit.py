@@ -175,6 +175,17 @@ def test_a_delete_that_was_lost_goes_on(cloud: Cloud) -> None:
     cloud.empty()
 
 
+def test_a_delete_that_nobody_brings_to_its_cell_goes_on(cloud: Cloud) -> None:
+    uuid = cloud.create()
+    cloud.active(uuid)
+    _api(cloud, sa.update(api_schema.places).values(delete_wanted=now()))
+    assert _audit(cloud, repair=False) == {"place.no_delete": False}
+    assert _audit(cloud) == {"place.no_delete": True}
+    cloud.wait(uuid, lambda row: row is None)
+    cloud.idle()
+    cloud.empty()
+
+
 def test_what_is_not_wrong_long_enough_is_not_repaired(cloud: Cloud) -> None:
     cloud.active(cloud.create())
     _orphan_claim(cloud, "")

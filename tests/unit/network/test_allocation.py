@@ -71,6 +71,36 @@ def test_allocate_gives_an_address_and_again_the_same(local: Local) -> None:
     assert len(local.list_ports(ME, {})) == 1
 
 
+def test_what_another_host_has_of_an_instance_is_left_alone(local: Local) -> None:
+    wanted = local.check(PROJECT, None)
+
+    def asked(host: str, *replaces: str) -> AllocateRequest:
+        return AllocateRequest("moved", PROJECT, host, "vm", wanted, replaces)
+
+    vifs = local.allocate(asked("first"))
+    with pytest.raises(errors.NetworkFailed, match="in use on first"):
+        local.allocate(asked("second"))
+    assert local.allocate(asked("second", "first")) == vifs, "the second takes over what could not be given back"
+    with pytest.raises(errors.NetworkFailed, match="in use on second"):
+        local.allocate(asked("first"))
+    assert local.vifs("moved", "first") == () and local.vifs("moved", "second") == vifs == local.vifs("moved")
+    local.deallocate("moved", "first")
+    assert local.vifs("moved") == vifs
+    local.deallocate("moved", "second")
+    assert local.vifs("moved") == ()
+
+
+def test_a_port_of_a_user_stays_bound_where_it_is_used_now(local: Local) -> None:
+    (network,) = local.check(PROJECT, None)
+    port = local.create_port(ME, CreatePort(str(network.network_id), PROJECT))
+    wanted = (RequestedNetwork(network_id=network.network_id, port_id=port.id),)
+    local.allocate(AllocateRequest("moved", PROJECT, "second", "vm", wanted))
+    for host, device in (("first", "moved"), ("second", "")):
+        local.deallocate("moved", host)
+        (found,) = local.list_ports(ME, {})
+        assert (found.id, found.device_id) == (port.id, device)
+
+
 def test_deallocate_leaves_nothing_and_may_be_repeated(local: Local) -> None:
     instance, _ = local.boot()
     for _ in range(2):

@@ -187,20 +187,6 @@ def test_a_network_that_blocks_is_given_up_and_what_it_made_late_is_removed(make
     cloud.empty()
 
 
-def test_a_delete_that_fails_can_be_asked_again(make_cloud: MakeCloud) -> None:
-    cloud = make_cloud()
-    uuid = cloud.create()
-    cloud.active(uuid)
-    cloud.conf.set_override("faults", {"destroy": "1.0"}, group="fake")
-    cloud.requests.delete(CALLER, uuid)
-    row = cloud.settled(uuid)
-    assert row["vm_state"] == "error" and "told to fail destroy" in row["fault"]["message"]
-    cloud.check()
-    cloud.conf.clear_override("faults", group="fake")
-    cloud.delete(uuid)
-    cloud.empty()
-
-
 @pytest.mark.parametrize(("method", "act"), [("power_off", "stop"), ("reboot", "reboot")])
 def test_a_task_that_fails_leaves_the_true_state_and_a_fault(cloud: Cloud, method: str, act: str) -> None:
     uuid = cloud.create()

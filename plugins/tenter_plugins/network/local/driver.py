@@ -117,13 +117,13 @@ class LocalNetwork(NetworkDriver, SupportsNetworkApi, SupportsTeardown):
         """See the contract."""
         return self._ports.allocate(request)
 
-    def deallocate(self, instance_uuid: str) -> None:
+    def deallocate(self, instance_uuid: str, host: str | None = None) -> None:
         """See the contract."""
-        self._ports.deallocate(instance_uuid)
+        self._ports.deallocate(instance_uuid, host)
 
-    def vifs(self, instance_uuid: str) -> tuple[VIF, ...]:
+    def vifs(self, instance_uuid: str, host: str | None = None) -> tuple[VIF, ...]:
         """See the contract."""
-        return self._ports.vifs(instance_uuid)
+        return self._ports.vifs(instance_uuid, host)
 
     def plug(self, instance_uuid: str, vif: VIF) -> None:
         """Make the VIF's bridge and DHCP reservation; the hypervisor makes the tap. Raises NetworkFailed."""

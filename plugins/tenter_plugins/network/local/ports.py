@@ -31,6 +31,10 @@ VIF_TYPES = {"bridge": "bridge", "user": "user", "none": "other"}
 OWNER = "compute:nova"
 """What ``device_owner`` of an instance's port is; clients look for the prefix ``compute:``."""
 
+_BOUND = sa.and_(
+    ports.c.device_id == sa.bindparam("device"),
+    sa.or_(sa.bindparam("at", type_=sa.Text).is_(None), ports.c.host == sa.bindparam("at", type_=sa.Text)),
+)
 _VIFS = (
     sa.select(
         ports.c.id,
@@ -48,12 +52,14 @@ _VIFS = (
     .join(networks, networks.c.id == ports.c.network_id)
     .outerjoin(allocations, allocations.c.port_id == ports.c.id)
     .outerjoin(subnets, subnets.c.id == allocations.c.subnet_id)
-    .where(ports.c.device_id == sa.bindparam("device"))
+    .where(_BOUND)
     .order_by(ports.c.position, ports.c.id, allocations.c.address)
 )
-_DELETE_MANAGED = ports.delete().where(ports.c.device_id == sa.bindparam("device"), ports.c.managed)
+_DELETE_MANAGED = ports.delete().where(_BOUND, ports.c.managed)
 _UNBOUND = {"device_id": "", "device_owner": "", "host": "", "hostname": "", "position": 0}
-_UNBIND = ports.update().where(ports.c.device_id == sa.bindparam("device")).values(**_UNBOUND)
+_UNBIND = ports.update().where(_BOUND).values(**_UNBOUND)
+_HOSTS = sa.select(ports.c.host).distinct().where(ports.c.device_id == sa.bindparam("device"))
+_MOVE = ports.update().where(ports.c.device_id == sa.bindparam("device")).values(host=sa.bindparam("to"))
 
 
 class Ports:
@@ -64,32 +70,36 @@ class Ports:
         self._mode = mode
         self._allocator = Allocator()
 
-    def vifs(self, instance_uuid: str) -> tuple[VIF, ...]:
-        """Return the VIFs bound to an instance, in order."""
+    def vifs(self, instance_uuid: str, host: str | None = None) -> tuple[VIF, ...]:
+        """Return the VIFs bound to an instance (on one host, if given), in order."""
         with self._db.reading() as conn:
-            return self._vifs(conn, instance_uuid)
+            return self._vifs(conn, instance_uuid, host)
 
     def allocate(self, request: AllocateRequest) -> tuple[VIF, ...]:
         """Bind or make a port for each network asked for; those that are bound already are returned as they
-        are.
+        are, and taken over from the hosts that the request says.
 
         Raises NetworkFailed, ResourceExhausted.
         """
         with self._db.writing() as conn:
             vifs = self._vifs(conn, request.instance_uuid)
+            if vifs:
+                self._take_over(conn, request)
             if vifs or not request.networks:
                 return vifs
             for position, wanted in enumerate(request.networks):
                 self._allocate_one(conn, request, wanted, position)
             return self._vifs(conn, request.instance_uuid)
 
-    def deallocate(self, instance_uuid: str) -> None:
-        """Delete the ports made by ``allocate`` for an instance and unbind those that a user made."""
+    def deallocate(self, instance_uuid: str, host: str | None = None) -> None:
+        """Delete the ports made by ``allocate`` for an instance (on one host, if given) and unbind those that a
+        user made."""
         if not instance_uuid:
             return
+        which = {"device": instance_uuid, "at": host}
         with self._db.writing() as conn:
-            conn.execute(_DELETE_MANAGED, {"device": instance_uuid})
-            conn.execute(_UNBIND, {"device": instance_uuid})
+            conn.execute(_DELETE_MANAGED, which)
+            conn.execute(_UNBIND, which)
 
     def check(self, project_id: str, wanted: RequestedNetwork, instances: int) -> RequestedNetwork:
         """Return what was asked for with its network decided. Raises Invalid, Conflict."""
@@ -182,6 +192,16 @@ class Ports:
         with self._db.reading() as conn:
             return [(row[0], row[1], addresses.text(row[2]), row[3]) for row in conn.execute(found)]
 
+    def _take_over(self, conn: sa.Connection, request: AllocateRequest) -> None:
+        hosts = set(conn.execute(_HOSTS, {"device": request.instance_uuid}).scalars()) - {request.host}
+        if not hosts:
+            return
+        if request.replaces is not None and not hosts <= set(request.replaces):
+            raise errors.NetworkFailed(
+                f"The ports of instance {request.instance_uuid} are in use on {', '.join(sorted(hosts))}."
+            )
+        conn.execute(_MOVE, {"device": request.instance_uuid, "to": request.host})
+
     def _allocate_one(
         self, conn: sa.Connection, request: AllocateRequest, wanted: RequestedNetwork, position: int
     ) -> None:
@@ -237,8 +257,9 @@ class Ports:
             raise errors.NotFound(f"Port {port_id} could not be found.")
         return row
 
-    def _vifs(self, conn: sa.Connection, instance_uuid: str) -> tuple[VIF, ...]:
-        rows = conn.execute(_VIFS, {"device": instance_uuid}).all() if instance_uuid else []
+    def _vifs(self, conn: sa.Connection, instance_uuid: str, host: str | None = None) -> tuple[VIF, ...]:
+        which = {"device": instance_uuid, "at": host}
+        rows = conn.execute(_VIFS, which).all() if instance_uuid else []
         return tuple(self._vif(list(group)) for _, group in groupby(rows, key=lambda row: row.id))
 
     def _vif(self, rows: Sequence[Any]) -> VIF:

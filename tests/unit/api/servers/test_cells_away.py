@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from tenter import errors
 from tenter.cells import Cell
 from tenter.cells.asking import Asking
-from tenter.store import cell_schema
+from tenter.store import api_schema, cell_schema
 from tenter.store.engine import now, sqlite_url
 from tests.helpers.databases import MoodyDatabase
 from tests.unit.api.servers.conftest import IMAGE, PROJECT, Api
@@ -137,7 +138,7 @@ def test_writes_in_a_cell_that_does_not_answer(clouds: Clouds, away: str) -> Non
     began = time.monotonic()
     port = "/os-interface/44444444-4444-4444-8444-444444444444"
     asked = [
-        ("DELETE", "", None), ("PUT", "", {"server": {"name": "x"}}), ("POST", "/action", {"os-stop": None}),
+        ("PUT", "", {"server": {"name": "x"}}), ("POST", "/action", {"os-stop": None}),
         ("POST", "/action", {"os-start": None}), ("POST", "/action", {"reboot": {"type": "HARD"}}),
         ("POST", "/action", {"rebuild": {"imageRef": IMAGE}}), ("POST", "/action", {"os-getConsoleOutput": {}}),
         ("POST", "/metadata", {"metadata": {"a": "b"}}), ("PUT", "/tags", {"tags": ["a"]}),
@@ -155,6 +156,58 @@ def test_writes_in_a_cell_that_does_not_answer(clouds: Clouds, away: str) -> Non
     assert clouds.call("DELETE", f"/servers/{near}").status_code == 204
 
 
+def test_a_delete_in_a_cell_that_does_not_answer_is_accepted_and_seen(clouds: Clouds, away: str) -> None:
+    far = clouds.in_two(name="far")
+    take(clouds, away)
+    for _ in range(3):
+        began = time.monotonic()
+        assert clouds.call("DELETE", f"/servers/{far}").status_code == 204
+        assert time.monotonic() - began < TIMEOUT + LOADED
+    assert clouds.call("DELETE", f"/servers/{far}", who="stranger").status_code == 404
+    assert clouds.get(f"/servers/{far}").json["server"]["status"] == "UNKNOWN"
+    (doing,) = clouds.get(f"/tenter/operations?server={far}&state=open&kind=delete").json["operations"]
+    assert (doing["kind"], doing["step"], doing["state"]) == ("delete", "carry", "queued")
+    clouds.moody[TWO].recover()
+    until = time.monotonic() + RETRY + LOADED
+    while clouds.get(f"/servers/{far}").json["server"]["status"] == "UNKNOWN" and time.monotonic() < until:
+        time.sleep(0.05)
+    if away == "away":  # in the other case the request itself may have come through in the end
+        row = clouds.others[0].db
+        with row.read() as connection:
+            assert connection.execute(sa.select(cell_schema.instances.c.task_state)).scalars().all() == [None]
+    shown = clouds.get(f"/servers/{far}").json["server"]
+    (listed,) = clouds.get("/servers/detail").json["servers"]
+    assert shown["OS-EXT-STS:task_state"] == "deleting" == listed["OS-EXT-STS:task_state"]
+    refused = clouds.call("POST", f"/servers/{far}/action", {"os-stop": None})
+    assert refused.status_code == 409 and "task_state deleting" in refused.text
+    assert clouds.call("DELETE", f"/servers/{far}").status_code == 204
+
+
+def test_a_locked_server_is_known_as_such_while_its_cell_is_away(clouds: Clouds) -> None:
+    far = clouds.in_two()
+    with clouds.api_db.write() as connection:
+        places = api_schema.places
+        mine = places.c.instance_uuid == far
+        known = connection.execute(sa.select(places.c.brief).where(mine)).scalar_one()
+        connection.execute(sa.update(places).where(mine).values(brief={**known, "locked": True}))
+    take(clouds, "away")
+    assert clouds.call("DELETE", f"/servers/{far}").status_code == 409
+    assert clouds.call("DELETE", f"/servers/{far}", who="admin").status_code == 204
+
+
+def test_a_delete_without_the_api_database_is_a_503(clouds: Clouds, monkeypatch: pytest.MonkeyPatch) -> None:
+    far = clouds.in_two()
+
+    def away() -> Any:
+        raise errors.Unavailable("The database cannot be reached.")
+
+    take(clouds, "away")
+    monkeypatch.setattr(clouds.api_db, "write", away)
+    assert clouds.call("DELETE", f"/servers/{far}").status_code == 503
+    monkeypatch.undo()
+    assert clouds.call("DELETE", f"/servers/{far}").status_code == 204
+
+
 def test_a_cell_that_fails_between_reading_and_writing(clouds: Clouds, monkeypatch: pytest.MonkeyPatch) -> None:
     far = clouds.in_two()
     found = clouds.reader.get
@@ -165,7 +218,7 @@ def test_a_cell_that_fails_between_reading_and_writing(clouds: Clouds, monkeypat
         return row
 
     monkeypatch.setattr(clouds.reader, "get", get)
-    answer = clouds.call("DELETE", f"/servers/{far}")
+    answer = clouds.call("POST", f"/servers/{far}/action", {"os-stop": None})
     assert answer.status_code == 503 and int(answer.headers["Retry-After"]) == RETRY
 
 

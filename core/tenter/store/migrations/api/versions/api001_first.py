@@ -108,6 +108,7 @@ def upgrade() -> None:
         sa.Column("memory_mb", sa.Integer(), nullable=False),
         sa.Column("record", Json(), nullable=True),
         sa.Column("brief", Json(), nullable=True),
+        sa.Column("delete_wanted", sa.Double(), nullable=True),
         sa.PrimaryKeyConstraint("instance_uuid"),
     )
     op.create_index("places_state", "places", ["state", "project_id", "created_at"], unique=False)

@@ -107,6 +107,7 @@ def upgrade() -> None:
         sa.Column("handle", Json(), nullable=True),
         sa.Column("vifs", Json(), nullable=False),
         sa.Column("reason", sa.String(length=64), nullable=False),
+        sa.Column("trouble", sa.Text(), nullable=True),
         sa.Column("created_at", sa.Double(), nullable=False),
         sa.PrimaryKeyConstraint("uuid"),
     )
