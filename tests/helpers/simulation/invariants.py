@@ -173,11 +173,7 @@ class _Facts:
     def promises(self, promises: Promises) -> list[str]:
         """What was deleted is gone, what was made and not deleted is there."""
         there = self.place_rows.keys() | self.rows.keys()
-        failed = {
-            row["instance_uuid"] for row in self.operation_rows
-            if row["kind"] == "delete" and row["state"] == operations.FAILED
-        }  # fmt: skip
-        found = [f"{uuid} was deleted and is there" for uuid in promises.deleted & there - failed]
+        found = [f"{uuid} was deleted and is there" for uuid in promises.deleted & there]
         lost = promises.made - promises.deleted - promises.unsure - there
         return found + [f"{uuid} was made, never deleted, and is not there" for uuid in lost]
 
