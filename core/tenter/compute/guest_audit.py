@@ -92,7 +92,7 @@ def _whereabouts(db: Database, uuids: Iterable[str]) -> dict[str, str | None]:
 
 
 def _unknown(virt: VirtDriver, uuid: str, destroy: bool) -> Finding:
-    sentence = "There is a guest that no server belongs to."
+    sentence = f"No server belongs to guest {uuid}."
     if not destroy:
         return Finding(
             "guest.unknown", uuid, sentence,
@@ -107,13 +107,13 @@ def _unknown(virt: VirtDriver, uuid: str, destroy: bool) -> Finding:
 
 def _elsewhere(uuid: str) -> Finding:
     return Finding(
-        "guest.elsewhere", uuid, "There is a guest of a server that is recorded on another host, or on none.",
+        "guest.elsewhere", uuid, f"The server of guest {uuid} is recorded on another host, or on none.",
         "See on which host the server really is; the guest is left alone.",
     )  # fmt: skip
 
 
 def _missing(uuid: str) -> Finding:
     return Finding(
-        "guest.missing", uuid, "The guest of a server is not on its host.",
+        "guest.missing", uuid, f"The guest of server {uuid} is not on its host.",
         "Rebuild the server, which keeps its addresses, or delete it.",
     )  # fmt: skip

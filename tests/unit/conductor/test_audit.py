@@ -243,10 +243,11 @@ def test_the_command_and_its_exit_codes(make_cloud: MakeCloud, capsys: Any) -> N
     assert code == 2 and [finding["code"] for finding in json.loads(out)] == ["claim.no_holder"]
     code, out = _command(capsys, cloud, "--repair")
     assert code == 1 and out.endswith("1 found, 1 repaired, 0 left.\n")
-    cloud.virt._write({"uuid": str(uuidlib.uuid4()), "power": 1, "console": ""})
+    stranger = str(uuidlib.uuid4())
+    cloud.virt._write({"uuid": stranger, "power": 1, "console": ""})
     cloud.stop()
     code, out = _command(capsys, cloud, "--repair")
-    assert code == 2 and out.startswith("guest.unknown [cell1]: Host host-1: There is a guest that no server")
+    assert code == 2 and out.startswith(f"guest.unknown [cell1]: Host host-1: No server belongs to guest {stranger}.")
     assert main.main(["audit", "--state-dir", str(cloud.state_dir / "nothing")]) == 3
 
 
