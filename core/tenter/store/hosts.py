@@ -83,10 +83,20 @@ def report_nodes(
                 "traits": sorted(node.traits),
                 "updated_at": at,
             }
+            _rename_node(connection, node)
             known = sa.update(compute_nodes).where(compute_nodes.c.uuid == node.uuid).values(**values)
             if connection.execute(known).rowcount == 0:
                 connection.execute(sa.insert(compute_nodes).values(uuid=node.uuid, created_at=at, **values))
             claims.set_inventory(connection, node, ratios)
+
+
+def _rename_node(connection: sa.Connection, node: NodeInventory) -> None:
+    """Let the instances on a node whose name is new bear it."""
+    name = connection.execute(
+        sa.select(compute_nodes.c.hypervisor_hostname).where(compute_nodes.c.uuid == node.uuid)
+    ).scalar()
+    if name not in (None, node.name):
+        connection.execute(sa.update(instances).where(instances.c.node_uuid == node.uuid).values(node=node.name))
 
 
 def host_views(db: Database, down_after: float) -> list[HostView]:

@@ -273,7 +273,8 @@ def test_a_host_that_was_renamed_keeps_its_servers(make_cloud: MakeCloud) -> Non
     cloud.sections["DEFAULT"] = {"host": "host-renamed"}
     cloud.start()
     cloud.requests.reboot(CALLER, uuid, True)
-    assert cloud.active(uuid)["host"] == "host-renamed"
+    row = cloud.active(uuid)
+    assert (row["host"], row["node"]) == ("host-renamed", "host-renamed")
     cloud.delete(uuid)
     cloud.empty()
 
