@@ -46,14 +46,20 @@ class ServerAccess:
     ) -> dict[str, Any]:
         """Return the columns of a server that the caller may see. Raises NotFound.
 
-        If its cell does not answer: raises Unavailable, or with ``partial`` returns a PartialRow.
+        If its cell does not answer: raises Unavailable, or with ``partial`` returns a PartialRow; Conflict if the server
+        is to be changed, and its delete waits for the cell.
         """
         if not is_uuid(server_id):
             raise errors.NotFound(f"Instance {server_id[:64]} could not be found.")
         identity = req.context.identity
-        row: dict[str, Any] = self.servers.get(
-            server_id, None if identity.is_admin else identity.project_id, columns, partial
-        )
+        try:
+            row: dict[str, Any] = self.servers.get(
+                server_id, None if identity.is_admin else identity.project_id, columns, partial
+            )
+        except errors.Unavailable:
+            if req.method != "GET":
+                self.servers.refuse_deleted(server_id)
+            raise
         return row
 
     def find_unlocked(

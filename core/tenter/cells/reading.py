@@ -180,6 +180,12 @@ class ServerReader:
         place = self._place(uuid)
         return None if place is None else str(place.project_id)
 
+    def refuse_deleted(self, uuid: str) -> None:
+        """Raise Conflict if the instance's delete waits for its cell: there is nothing to ask again later for."""
+        place = self._place(uuid)
+        if place is not None and place.delete_wanted is not None:
+            raise errors.Conflict(f"Instance {uuid} is in task_state {DELETING}.")
+
     def _place(self, uuid: str) -> Any:
         """Return the place of an instance, None if there is no such instance."""
         with self._api_db.read() as connection:

@@ -165,6 +165,12 @@ def test_a_delete_in_a_cell_that_does_not_answer_is_accepted_and_seen(clouds: Cl
         assert time.monotonic() - began < TIMEOUT + LOADED
     assert clouds.call("DELETE", f"/servers/{far}", who="stranger").status_code == 404
     assert clouds.get(f"/servers/{far}").json["server"]["status"] == "UNKNOWN"
+    for action in ({"reboot": {"type": "HARD"}}, {"os-stop": None}, {"os-getConsoleOutput": {}}):
+        refused = clouds.call("POST", f"/servers/{far}/action", action)
+        assert refused.status_code == 409 and "task_state deleting" in refused.text
+    assert clouds.call("PUT", f"/servers/{far}", {"server": {"name": "x"}}).status_code == 409
+    assert clouds.get(f"/servers/{far}/ips").status_code == 503, "nothing is wrong with reading"
+    assert clouds.call("POST", f"/servers/{far}/action", {"os-stop": None}, who="stranger").status_code == 404
     (doing,) = clouds.get(f"/tenter/operations?server={far}&state=open&kind=delete").json["operations"]
     assert (doing["kind"], doing["step"], doing["state"]) == ("delete", "carry", "queued")
     clouds.moody[TWO].recover()
