@@ -36,19 +36,27 @@ class Decision:
     refused: dict[str, tuple[str, Verdict]] = field(default_factory=dict)
     away: list[str] = field(default_factory=list)
     """Names of the cells whose database could not be reached."""
+    cells: int = 0
+    """How many cells were asked, those that are away included."""
+    disabled: int = 0
+    """How many were not asked, for they take no new instances."""
 
     def why(self) -> str:
         """Return a sentence that says why nothing is left, without names of hosts."""
-        away = f" {len(self.away)} of the cells cannot be reached now." if self.away else ""
+        if not self.cells:
+            return "All cells are disabled." if self.disabled else "There are no cells."
+        aside = f" {len(self.away)} of the cells cannot be reached now." if self.away else ""
+        if self.disabled:
+            aside += f" {self.disabled} of the cells {'are' if self.disabled > 1 else 'is'} disabled."
         if not self.refused:
-            return away.strip() or "No host has reported yet."
+            return aside.strip() if self.away else "No host has reported yet." + aside
         counts = Counter((name, verdict.code) for name, verdict in self.refused.values())
         parts = []
         for (name, code), count in counts.most_common():
             example = next(v for n, v in self.refused.values() if (n, v.code) == (name, code))
             figures = ", ".join(f"{key} {value}" for key, value in example.figures.items())
             parts.append(f"{count} of {len(self.refused)} by {name}: {code}" + (f" ({figures})" if figures else ""))
-        return "Refused " + "; ".join(parts) + "." + away
+        return "Refused " + "; ".join(parts) + "." + aside
 
     def explain(self) -> dict[str, object]:
         """Return the decision as JSON: candidates with their weights, and each refusal with its figures."""
@@ -78,9 +86,10 @@ class Scheduler:
 
     def select(self, request: PlacementRequest, cell_uuid: str | None = None) -> Decision:
         """Return the decision for one instance; with ``cell_uuid``, among the hosts of that cell only."""
-        decision = Decision()
-        passed: list[tuple[Cell, HostView]] = []
         cells = [self._cells.get(cell_uuid)] if cell_uuid is not None else self._cells.enabled()
+        disabled = 0 if cell_uuid is not None else sum(cell.disabled for cell in self._cells.all())
+        decision = Decision(cells=len(cells), disabled=disabled)
+        passed: list[tuple[Cell, HostView]] = []
         down_after = self._conf.compute.service_down_time
         answers = self._cells.ask(lambda cell: hosts.host_views(cell.db, down_after), cells)
         decision.away = [cell.name for cell in cells if cell.uuid in answers.away]

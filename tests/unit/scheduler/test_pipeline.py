@@ -53,6 +53,7 @@ class World:
         for name in ("cpu", "ram", "disk"):
             self.conf.register_opts(list(CLASSES[name].options), group="weighers")
         self.views: dict[str, list[HostView]] = {}
+        self.disabled = 0
         monkeypatch.setattr(pipeline.hosts, "host_views", lambda db, down_after: self.views[db])
 
     def plugin(self, name: str) -> Any:
@@ -60,8 +61,13 @@ class World:
 
     def scheduler(self, *names: str, filters: list[Any] | None = None, weighers: list[Any] | None = None) -> Scheduler:
         chosen = [(name, self.plugin(name)) for name in names]
+
+        def enabled() -> list[Any]:
+            return [SimpleNamespace(uuid=db, name=db, db=db, disabled=False) for db in self.views]
+
         cells: Any = SimpleNamespace(
-            enabled=lambda: [SimpleNamespace(uuid=db, name=db, db=db) for db in self.views],
+            all=lambda: [*enabled(), *(SimpleNamespace(disabled=True) for _ in range(self.disabled))],
+            enabled=enabled,
             get=lambda uuid: SimpleNamespace(uuid=uuid, name=uuid, db=uuid),
             ask=lambda question, of: SimpleNamespace(found={cell.uuid: question(cell) for cell in of}, away={}),
         )
@@ -138,6 +144,19 @@ def test_why_and_explain(world: World) -> None:
     assert str(pipeline.no_valid_host(decision)).startswith("No valid host was found. Refused")
     world.views = {"c1": []}
     assert "No host has reported yet." in str(pipeline.no_valid_host(world.scheduler().select(ask())))
+
+
+def test_cells_that_are_disabled_are_said_to_be(world: World) -> None:
+    assert world.scheduler().select(ask()).why() == "There are no cells."
+    world.disabled = 2
+    assert world.scheduler().select(ask()).why() == "All cells are disabled."
+    world.views = {"c1": [view("h1")]}
+    assert world.scheduler().select(ask(forced_host="h2")).why() == (
+        "Refused 1 of 1 by forced host: host.other. 2 of the cells are disabled."
+    )
+    world.disabled, world.views = 1, {"c1": []}
+    assert world.scheduler().select(ask()).why() == "No host has reported yet. 1 of the cells is disabled."
+    assert world.scheduler().select(ask(), "c1").why() == "No host has reported yet."
 
 
 class Moody(HostFilter):
