@@ -46,8 +46,8 @@ class ServerAccess:
     ) -> dict[str, Any]:
         """Return the columns of a server that the caller may see. Raises NotFound.
 
-        If its cell does not answer: raises Unavailable, or with ``partial`` returns a PartialRow; Conflict if the server
-        is to be changed, and its delete waits for the cell.
+        If its cell does not answer: raises Unavailable, or with ``partial`` returns a PartialRow;
+        Conflict if the server is to be changed, and its delete waits for the cell.
         """
         if not is_uuid(server_id):
             raise errors.NotFound(f"Instance {server_id[:64]} could not be found.")

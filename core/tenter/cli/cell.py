@@ -13,7 +13,14 @@ from rich.table import Column, Table
 from tenter import errors
 from tenter.bus import PollingBus
 from tenter.cli import config, state
-from tenter.operations.fabric import add_cell, cell_url, has_api_database, open_api_database, open_fabric, shared_dir
+from tenter.operations.fabric import (
+    add_cell,
+    cell_url,
+    open_api_database,
+    open_fabric,
+    require_api_database,
+    shared_dir,
+)
 from tenter.store import cell_schema, presence
 from tenter.store import cells as rows
 
@@ -24,8 +31,7 @@ def run(args: argparse.Namespace) -> int:
     conf.set_override("state_dir", str(Path(conf.state_dir).absolute()))
     if args.part == "add":
         return _add(conf, args.name, args.database)
-    if not has_api_database(conf):
-        raise errors.NotFound(f"There is no cloud in {shared_dir(conf)}; 'tenter cell add NAME' makes one.")
+    require_api_database(conf)
     if args.part == "list":
         return _list(conf)
     api_db = open_api_database(conf)

@@ -24,7 +24,8 @@ from tenter.conductor.service import ConductorService
 from tenter.contracts.image import ImageDriver
 from tenter.contracts.network import NetworkDriver
 from tenter.contracts.virt import VirtDriver
-from tenter.operations.fabric import Fabric, open_api_database, open_fabric, shared_dir
+from tenter.operations.fabric import Fabric, open_api_database, open_fabric, require_api_database, shared_dir
+from tenter.store.cells import list_cells
 
 LOG = logging.getLogger(__name__)
 OVERTIME = 2.0
@@ -67,11 +68,12 @@ class Ending:
 
 def conductor(args: argparse.Namespace) -> int:
     """Run a conductor until SIGTERM or SIGINT."""
-    conf = _prepared(args)
+    conf = _prepared(args, first=False)
     held = state.lock_role(Path(conf.state_dir), "conductor")
     ending = Ending()
     fabric = open_fabric(conf, PollingBus(), embedded=False)
     network = embedded.load("network", NetworkDriver, conf, shared_dir(conf))  # type: ignore[type-abstract]
+    _warn_without_cells(len(fabric.cells.all()))
     service = ConductorService(fabric, ending.lose, network)
     service.start(sole=False, stopped=ending.asked)
     LOG.info("Conductor %s is up, of %d cells", conf.host, len(fabric.cells.all()))
@@ -82,7 +84,7 @@ def conductor(args: argparse.Namespace) -> int:
 
 def compute(args: argparse.Namespace) -> int:
     """Run a compute until SIGTERM or SIGINT. Raises NotFound if there is no such cell."""
-    conf = _prepared(args)
+    conf = _prepared(args, first=False)
     state_dir = Path(conf.state_dir)
     plugins.check_installed("virt", conf.virt_driver)
     held = state.lock_role(state_dir, "compute")
@@ -119,7 +121,9 @@ def api(args: argparse.Namespace) -> int:
     state_dir, shared = Path(conf.state_dir), shared_dir(conf)
     state.prepare(shared)
     held = state.lock_role(state_dir, "api", alone=False)
-    open_api_database(conf).close()
+    api_db = open_api_database(conf)
+    _warn_without_cells(len(list_cells(api_db)))
+    api_db.close()
     listener = up.listen(conf.api.listen, conf.api.port)
     drivers = embedded.load_drivers(conf)
     clouds = up.bootstrap(conf, shared, drivers, args.reset_password)
@@ -164,9 +168,20 @@ def boot_api(conf: cfg.ConfigOpts) -> ApiProcess:
             time.sleep(1.0)
 
 
-def _prepared(args: argparse.Namespace) -> cfg.ConfigOpts:
+def _prepared(args: argparse.Namespace, first: bool = True) -> cfg.ConfigOpts:
+    """Return the configuration, with a state directory that can be used. ``first``: there need not be a cloud yet."""
     conf = up.configuration(args)
     state_dir = Path(conf.state_dir).absolute()
     conf.set_override("state_dir", str(state_dir))
+    if not first:
+        require_api_database(conf)
     state.prepare(state_dir)
     return conf
+
+
+def _warn_without_cells(count: int) -> None:
+    if not count:
+        LOG.warning(
+            "There are no cells yet, so no server can be built: 'tenter cell add NAME' makes one. Are there some, then "
+            "[DEFAULT] shared_dir or [database] api_connection is another one here."
+        )

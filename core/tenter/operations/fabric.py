@@ -7,6 +7,7 @@ from pathlib import Path
 
 from oslo_config import cfg
 
+from tenter import errors
 from tenter.bus import Bus
 from tenter.cells import Cell, Cells
 from tenter.cells.asking import Asking
@@ -45,6 +46,15 @@ def shared_dir(conf: cfg.ConfigOpts) -> Path:
 def has_api_database(conf: cfg.ConfigOpts) -> bool:
     """Return whether an API database is configured, or is where it is by default."""
     return bool(conf.database.api_connection) or (shared_dir(conf) / "api.sqlite").exists()
+
+
+def require_api_database(conf: cfg.ConfigOpts) -> None:
+    """Raise NotFound if nobody has made a cloud where the configuration says that it is."""
+    if not has_api_database(conf):
+        raise errors.NotFound(
+            f"There is no cloud in {shared_dir(conf)}: 'tenter cell add NAME' makes one; is [DEFAULT] shared_dir the "
+            "same for all processes?"
+        )
 
 
 def cell_url(conf: cfg.ConfigOpts, name: str, given: str | None = None) -> str:

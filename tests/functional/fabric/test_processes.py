@@ -143,9 +143,16 @@ def _one_line(result: tuple[int, str, str], *words: str) -> None:
 
 def test_cells(cloud: Processes) -> None:
     _one_line(cloud.cell("list"), "no cloud", "tenter cell add")
+    for role in ("conductor", "compute --cell north"):
+        _one_line(run(*cloud.words(role, "h1")), "no cloud in", "tenter cell add", "shared_dir")
+    assert not (cloud.directory / "h1").exists()
     _one_line(cloud.cell("add", "no/name"), "no/name")
     _one_line(cloud.cell("add", "north", "--database", "nonsense"), "--database")
     _one_line(cloud.cell("add", "north", "--database", f"sqlite:///{cloud.directory}/none/x.sqlite"), "database")
+    (cloud.state_dir / "api.sqlite").touch()  # as an API has left it that was the first to start
+    log = cloud.begin("conductor", "c1").stdout
+    assert log is not None and "There are no cells yet" in log.readline()
+    assert cloud.end("c1")[0] == 0
     assert cloud.cell("add", "north")[0] == 0
     _one_line(cloud.cell("add", "north"), "north", "already")
     url = f"sqlite:///{cloud.state_dir}/north.sqlite"
