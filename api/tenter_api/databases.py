@@ -41,7 +41,7 @@ class Probe(Generic[T]):
 
     def __init__(self, services: Services, question: Callable[[Asked], T]) -> None:
         self._fabric, self._question = services.fabric, question
-        self._asking = Asking(services.conf.api.health_timeout, RETRY)
+        self._asking = Asking(services.conf.api.health_timeout, RETRY, "Database")
         self._api = Asked(API, API, services.fabric.api_db, api_schema.services, api_schema.operations)
 
     def api(self) -> dict[str, T]:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any, NoReturn
 
 from gunicorn.app.base import BaseApplication
+from gunicorn.arbiter import Arbiter
 from oslo_config import cfg
 
 from tenter import errors
@@ -18,6 +19,16 @@ from tenter import errors
 LOG = logging.getLogger(__name__)
 APP_LOAD_ERROR = 4
 """Exit code by which a gunicorn worker tells its master that starting it again will not help."""
+
+
+class Master(Arbiter):
+    """gunicorn's master, which says when it stops."""
+
+    def stop(self, graceful: bool = True) -> None:
+        """Stop the workers, with time for what they do if ``graceful``."""
+        seconds = self.cfg.graceful_timeout if graceful else 0
+        LOG.info("Stopping; requests that are being answered have up to %d seconds", seconds)
+        super().stop(graceful)
 
 
 class Server(BaseApplication):
@@ -77,6 +88,10 @@ class Server(BaseApplication):
             print(f"tenter: {why}", file=sys.stderr, flush=True)
         finally:  # nobody may be listening
             os._exit(APP_LOAD_ERROR)
+
+    def run(self) -> None:
+        """Serve until told to stop."""
+        Master(self).run()
 
     def _stop(self) -> None:
         if self._cloud is not None:

@@ -127,6 +127,10 @@ class Unavailable(TenterError):
     code = "tenter.unavailable"
 
 
+class CellAway(Unavailable):
+    """A cell's database cannot be opened now. The log says so, and when it is back; whoever meets this need not."""
+
+
 class HostDown(Unavailable):
     """The host gave no sign of life for too long, or was declared down."""
 

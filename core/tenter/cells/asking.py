@@ -59,10 +59,12 @@ class Answers(Generic[T]):
 
 @dataclass
 class _Health:
-    """What is known of one cell. ``why`` is empty unless it is away, and then ``retry_at`` is when to try again."""
+    """What is known of one cell. ``why`` is empty unless it is away, and then ``retry_at`` is when to try again;
+    ``quiet`` if its database says itself in the log that it is."""
 
     why: str = ""
     retry_at: float = 0.0
+    quiet: bool = False
     running: int = 0
 
 
@@ -73,6 +75,8 @@ class Asking:
 
     timeout: float = 5.0
     retry: float = 5.0
+    kind: str = "Cell"
+    """What the log calls those that are asked."""
     _health: dict[str, _Health] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -98,7 +102,7 @@ class Asking:
             try:
                 found[cell.uuid] = question(cell) if here else futures[cell.uuid].result()
             except _AWAY as exc:
-                self._lost(cell, _words(exc))
+                self._lost(cell, _words(exc), isinstance(exc, errors.CellAway))
             else:
                 self._back(cell)
         return Answers(found, [cell.uuid for cell in cells if cell.uuid not in found])
@@ -113,7 +117,7 @@ class Asking:
         try:
             yield
         except (errors.Unavailable, db_exception.DBNonExistentTable) as exc:
-            self._lost(cell, _words(exc))
+            self._lost(cell, _words(exc), isinstance(exc, errors.CellAway))
             raise self.unavailable() from exc
         self._back(cell)
 
@@ -164,14 +168,15 @@ class Asking:
         threading.Thread(target=run, name=f"ask-{cell.name}", daemon=True).start()
         return future
 
-    def _lost(self, cell: Asked, why: str) -> None:
+    def _lost(self, cell: Asked, why: str, quiet: bool = False) -> None:
         with self._lock:
             health = self._health.setdefault(cell.uuid, _Health())
             new, health.why = not health.why, why
+            health.quiet = quiet if new else health.quiet
             health.retry_at = time.monotonic() + self.retry
             probe = health.running < MAX_RUNNING
         if new:
-            LOG.warning("Cell %s does not answer: %s", cell.name, why)
+            LOG.log(logging.DEBUG if quiet else logging.WARNING, "%s %s does not answer: %s", self.kind, cell.name, why)
         if probe:
             self._start(cell, _read).add_done_callback(
                 lambda future: None if future.exception() else self._back(cell)
@@ -184,7 +189,7 @@ class Asking:
         with self._lock:
             was, health.why = health.why, ""
         if was:
-            LOG.info("Cell %s answers again", cell.name)
+            LOG.log(logging.DEBUG if health.quiet else logging.INFO, "%s %s answers again", self.kind, cell.name)
 
 
 def _read(cell: Asked) -> None:

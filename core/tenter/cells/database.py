@@ -21,7 +21,7 @@ LOG = logging.getLogger(__name__)
 
 class CellDatabase(Database):
     """Opened, and brought up to date, at its first use. While that fails, it is tried again every ``retry`` seconds;
-    in between every use raises Unavailable at once, so that nobody waits for a cell that is away."""
+    in between every use raises CellAway at once, so that nobody waits for a cell that is away."""
 
     def __init__(self, name: str, url: str, pool_size: int = 32, retry: float = 5.0) -> None:
         self.name = name
@@ -51,7 +51,7 @@ class CellDatabase(Database):
             self._real.close()
 
     def opened(self) -> Database:
-        """Return the database. Raises Unavailable, with the reason, while it cannot be opened."""
+        """Return the database. Raises CellAway, with the reason, while it cannot be opened."""
         if self._real is not None:
             return self._real
         if time.monotonic() - self._tried < self._retry and self._why:
@@ -103,5 +103,5 @@ class CellDatabase(Database):
             raise
         return db
 
-    def _away(self) -> errors.Unavailable:
-        return errors.Unavailable(f"Cell {self.name} cannot be reached now: {self._why or 'it is being opened.'}")
+    def _away(self) -> errors.CellAway:
+        return errors.CellAway(f"Cell {self.name} cannot be reached now: {self._why or 'it is being opened.'}")

@@ -53,6 +53,7 @@ class Ending:
         if self.lost is not None:
             print(f"tenter: {self.lost}", file=sys.stderr, flush=True)
             code = 1
+        LOG.info("Stopping")
         patience: float = conf.graceful_timeout if code == 0 else 0.0
         # A driver call that hangs must not keep the process; whoever comes next does the step again.
         last = threading.Timer(patience + OVERTIME, os._exit, (code,))

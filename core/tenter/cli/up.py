@@ -18,7 +18,7 @@ from oslo_config import cfg
 from oslo_log import log as oslo_logging
 
 from tenter import errors, plugins
-from tenter.cli import config, state
+from tenter.cli import config, logs, state
 
 LINE = "%(asctime)s.%(msecs)03d %(levelname)s %(name)s [%(request_id)s] %(instance)s%(message)s"
 if TYPE_CHECKING:
@@ -58,6 +58,7 @@ def configuration(args: argparse.Namespace) -> cfg.ConfigOpts:
         default_log_levels=[f"{name}=WARNING" for name in NOISY],
     )
     oslo_logging.setup(conf, "tenter")
+    logs.say_errors_once(conf)
     logging.captureWarnings(True)
     return conf
 

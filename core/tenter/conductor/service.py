@@ -141,6 +141,7 @@ class ConductorService:
                 try:
                     operations.purge(source.db, source.table, now() - retention)
                 except Exception as exc:
-                    LOG.warning("Cannot purge ended operations: %s", exc)
+                    if not isinstance(exc, errors.CellAway):
+                        LOG.warning("Cannot purge ended operations: %s", exc)
             if self._stopped.wait(PURGE_INTERVAL):
                 return

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 
 from oslo_config import cfg
 
+from tenter import errors
 from tenter.operations.delete import COMPUTE_BINARY
 from tenter.operations.model import COMPUTE, CONDUCTOR, Kinds
 from tenter.operations.runner import Runner, Source, deadline_passed
@@ -79,7 +80,7 @@ class Watch:
             except Exception as exc:
                 self._seen.clear()
                 self._leases.forget()
-                if str(exc) != trouble:
+                if str(exc) != trouble and not isinstance(exc, errors.CellAway):
                     LOG.warning("Cannot look for lost operations: %s", exc)
                 trouble = str(exc)
 

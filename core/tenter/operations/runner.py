@@ -101,6 +101,10 @@ class Runner:
         with self._bell:
             self._stopping = True
             self._bell.notify_all()
+        with self._lock:
+            running = len(self._held)
+        if running:
+            LOG.info("Stopping; %d steps run, they have up to %g seconds", running, timeout)
         until = time.monotonic() + timeout
         while self._held and time.monotonic() < until:
             time.sleep(0.02)
@@ -128,10 +132,11 @@ class Runner:
 
     def _hand_over(self) -> None:
         with self._lock:
-            left = dict(self._held)
+            left, subjects = dict(self._held), dict(self._subjects)
         for uuid, source in left.items():
             try:
                 operations.release(source.db, source.table, uuid, self.owner)
+                LOG.info("Operation %s of instance %s is handed over", uuid, subjects.get(uuid))
             except Exception as exc:
                 LOG.warning("Operation %s cannot be handed over, its lease must run out: %s", uuid, exc)
 
@@ -176,7 +181,7 @@ class Runner:
                         self._offer(source, uuid)
                     trouble = ""
                 except Exception as exc:
-                    if str(exc) != trouble:
+                    if str(exc) != trouble and not isinstance(exc, errors.CellAway):
                         LOG.warning("Cannot look for work: %s", exc)
                     trouble = str(exc)
 

@@ -10,7 +10,8 @@ import pytest
 import sqlalchemy as sa
 
 from tenter import errors
-from tenter.cells import Cells
+from tenter.cells import Cell, Cells
+from tenter.cells.asking import Asking
 from tenter.cells.database import CellDatabase
 from tenter.conf import new_conf
 from tenter.operations import fabric
@@ -53,6 +54,20 @@ def test_a_database_that_is_away_is_tried_again(tmp_path: Path, caplog: pytest.L
     _make(path)
     assert _read(db) == []
     assert any("is back" in r.message for r in caplog.records)
+
+
+def test_a_cell_that_is_away_is_said_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    cell = Cell("u", "south", CellDatabase("south", sqlite_url(tmp_path / "cell.sqlite"), retry=0.0))
+    caplog.set_level(logging.INFO)
+    asking, probe = Asking(retry=0.0), Asking(retry=0.0, kind="Database")
+    for one in (asking, probe, asking):
+        assert one.ask([cell], lambda cell: _read(cell.db)).away == ["u"]
+    assert [record.message.split(":")[0] for record in caplog.records] == ["The database of cell south is away"]
+    _make(tmp_path / "made")
+    (tmp_path / "made").rename(tmp_path / "cell.sqlite")
+    assert asking.ask([cell], lambda cell: _read(cell.db)).found == {"u": []}
+    said = [record.message for record in caplog.records if "answers again" in record.message]
+    assert said == [] and "The database of cell south is back" in caplog.text
 
 
 def test_in_between_nobody_waits(tmp_path: Path) -> None:
