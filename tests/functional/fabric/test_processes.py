@@ -52,6 +52,7 @@ class Processes(Up):
         super().__init__(directory)
         self.directory, self.state_dir = directory, directory / "shared"
         self.running: dict[str, subprocess.Popen[str]] = {}
+        self.said = ""
         self.configure()
 
     def configure(self, spawn: float = 0, graceful: float = 3) -> None:
@@ -114,7 +115,7 @@ class Processes(Up):
         """Send a signal; return exit code and standard error."""
         process = self.running.pop(name)
         process.send_signal(how)
-        _, err = process.communicate(timeout=30)
+        self.said, err = process.communicate(timeout=30)
         kill_group(process)
         return process.returncode, err
 
@@ -260,10 +261,12 @@ def test_a_stop_hands_over_what_runs(cloud: Processes) -> None:
     uuid = cloud.boot("slow", image)
     cloud.until(lambda: cloud.compute("GET", f"/servers/{uuid}")[1]["server"]["OS-EXT-STS:task_state"] == "spawning")
     time.sleep(1)
-    began = time.monotonic()
+    began, said = time.monotonic(), ""
     for name in ("north-1", "south-1", "conductor-1"):
         code, err = cloud.end(name)
-        assert code == 0 and "Traceback" not in err
+        assert code == 0 and "Traceback" not in err and "Stopping" in cloud.said
+        said += cloud.said
+    assert "1 steps run, they have up to 1 seconds" in said and f"of instance {uuid} is handed over" in said
     assert time.monotonic() - began < 15
     cloud.configure()
     for cell in ("north", "south"):
