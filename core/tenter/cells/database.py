@@ -7,7 +7,6 @@ import logging
 import threading
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import sqlalchemy as sa
 from oslo_db import exception as db_exception
@@ -92,11 +91,10 @@ class CellDatabase(Database):
         raise self._away()
 
     def _connected(self) -> Database:
-        if self.sqlite and self.url.database and not Path(self.url.database).exists():
-            # SQLite would make an empty one, in which nothing is that the places point to.
-            raise errors.Unavailable(f"The file {self.url.database} is missing.")
-        db = Database(self.url.render_as_string(hide_password=False), self._pool_size)
+        db = Database(self.url.render_as_string(hide_password=False), self._pool_size, create=False)
         try:
+            if migrate.current(db) is None:
+                raise errors.Unavailable("It has none of the tables that the cell's servers are in.")
             migrate.upgrade(db, "cell")
         except BaseException:
             db.close()

@@ -92,13 +92,19 @@ def open_fabric(conf: cfg.ConfigOpts, bus: Bus, embedded: bool = True) -> Fabric
     """
     api_db = open_api_database(conf)
     own: list[Cell] = []
-    if embedded:
-        known = {row.name: row.database_url for row in cell_rows.list_cells(api_db)}
-        own.append(add_cell(conf, api_db, FIRST_CELL, known.get(FIRST_CELL)))
 
-    def opener(row: CellRow) -> Database:
+    def opener(row: CellRow) -> CellDatabase:
         url = cell_url(conf, row.name, row.database_url)
         return CellDatabase(row.name, url, conf.database.pool_size, conf.database.retry_interval)
 
+    if embedded:
+        known = {row.name: row for row in cell_rows.list_cells(api_db)}
+        if FIRST_CELL in known:
+            row = known[FIRST_CELL]
+            database = opener(row)
+            database.opened()
+            own.append(Cell(row.uuid, row.name, database, row.disabled))
+        else:
+            own.append(add_cell(conf, api_db, FIRST_CELL))
     cells = Cells(api_db, own, opener, asking=Asking(conf.cells.timeout, conf.cells.retry_interval))
     return Fabric(conf, Path(conf.state_dir), api_db, cells, bus, Requests(conf, api_db, cells, bus))
