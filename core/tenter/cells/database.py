@@ -22,11 +22,13 @@ class CellDatabase(Database):
     """Opened, and brought up to date, at its first use. While that fails, it is tried again every ``retry`` seconds;
     in between every use raises Unavailable at once, so that nobody waits for a cell that is away."""
 
-    def __init__(self, name: str, url: str, pool_size: int = 32, retry: float = 5.0) -> None:
+    def __init__(
+        self, name: str, url: str, pool_size: int = 32, retry: float = 5.0, patience: float = 30.0
+    ) -> None:
         self.name = name
         self.url = sa.make_url(url)
         self.sqlite = self.url.get_backend_name() == "sqlite"
-        self._pool_size, self._retry = pool_size, retry
+        self._pool_size, self._retry, self._patience = pool_size, retry, patience
         self._real: Database | None = None
         self._opening = threading.Lock()
         self._tried = 0.0
@@ -91,7 +93,8 @@ class CellDatabase(Database):
         raise self._away()
 
     def _connected(self) -> Database:
-        db = Database(self.url.render_as_string(hide_password=False), self._pool_size, create=False)
+        url = self.url.render_as_string(hide_password=False)
+        db = Database(url, self._pool_size, create=False, patience=self._patience)
         try:
             if migrate.current(db) is None:
                 raise errors.Unavailable("It has none of the tables that the cell's servers are in.")

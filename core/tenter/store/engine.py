@@ -43,13 +43,14 @@ class Database:
     writer begins with BEGIN IMMEDIATE, so that it never fails half-way for lack of the write lock.
     """
 
-    def __init__(self, url: str, pool_size: int = 32, create: bool = True) -> None:
-        """``create``: a SQLite file that is missing now is made, once."""
+    def __init__(self, url: str, pool_size: int = 32, create: bool = True, patience: float = 30.0) -> None:
+        """``create``: a SQLite file that is missing now is made, once. ``patience``: for how many seconds a writer
+        waits for others of its own process, and then for those of another."""
         self.url = sa.make_url(url)
         self.sqlite = self.url.get_backend_name() == "sqlite"
         self._kept: _Kept | None = None
         if self.sqlite:
-            self._kept = _Kept(self.url, create)
+            self._kept = _Kept(self.url, create, patience)
             self.engine: sa.Engine = self._kept.engine
         else:
             self.engine = engines.create_engine(
@@ -89,10 +90,10 @@ class _Kept:
     make an empty file in its place. Such a database is away until its file is back.
     """
 
-    def __init__(self, url: sa.URL, create: bool) -> None:
+    def __init__(self, url: sa.URL, create: bool, patience: float) -> None:
         self._path = url.database if url.database and not url.database.startswith((":", "file:")) else None
-        self._create = create
-        self.engine = _sqlite_engine(url, self._open if self._path else None)
+        self._create, self._patience = create, patience
+        self.engine = _sqlite_engine(url, patience, self._open if self._path else None)
         self._free: collections.deque[tuple[_Identity, sa.Connection]] = collections.deque()
         self._writer = threading.Lock()
         self._closed = False
@@ -113,7 +114,7 @@ class _Kept:
     @contextlib.contextmanager
     def writing(self) -> Iterator[sa.Connection]:
         """Lend a connection within a transaction."""
-        with self.lent() as connection, self._writer:
+        with self.lent() as connection, self._turn():
             driver: Any = connection.connection.dbapi_connection
             driver.execute("BEGIN IMMEDIATE")
             try:
@@ -122,6 +123,15 @@ class _Kept:
             except BaseException:
                 self.engine.dialect.do_rollback(driver)
                 raise
+
+    @contextlib.contextmanager
+    def _turn(self) -> Iterator[None]:
+        if not self._writer.acquire(timeout=self._patience):
+            raise errors.Unavailable("The database cannot be used now: another process has kept it locked.")
+        try:
+            yield
+        finally:
+            self._writer.release()
 
     def close(self) -> None:
         """Close what is free, and from now on whatever is given back."""
@@ -158,7 +168,7 @@ class _Kept:
         return sqlite3.connect(f"file:{quote(self._path)}?mode={mode}", uri=True, check_same_thread=False)
 
 
-def _sqlite_engine(url: sa.URL, creator: Callable[[], sqlite3.Connection] | None) -> sa.Engine:
+def _sqlite_engine(url: sa.URL, patience: float, creator: Callable[[], sqlite3.Connection] | None) -> sa.Engine:
     # oslo.db would open the file anew for every transaction and begin each without the write lock.
     how: dict[str, Any] = {"creator": creator} if creator else {"connect_args": {"check_same_thread": False}}
     engine = sa.create_engine(url, poolclass=sa.NullPool, **how)
@@ -168,7 +178,8 @@ def _sqlite_engine(url: sa.URL, creator: Callable[[], sqlite3.Connection] | None
     def connect(connection: Any, record: object) -> None:
         connection.isolation_level = None
         cursor = connection.cursor()
-        for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "busy_timeout=30000", "cache_size=-4000"):
+        cursor.execute(f"PRAGMA busy_timeout={int(patience * 1000)}")
+        for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "cache_size=-4000"):
             cursor.execute("PRAGMA " + pragma)
         cursor.execute("PRAGMA foreign_keys=ON")
         cursor.close()
