@@ -1,6 +1,6 @@
 """InstanceAction and its events: an operation as os-instance-actions shows it."""
 
-from tenter.objects.base import TenterObject, fields, register
+from tenter.objects.base import TenterObject, UUIDField, fields, register
 
 
 @register
@@ -25,9 +25,9 @@ class InstanceAction(TenterObject):
 
     VERSION = "1.0"
     fields = {
-        "uuid": fields.UUIDField(),
+        "uuid": UUIDField(),
         "action": fields.StringField(),
-        "instance_uuid": fields.UUIDField(),
+        "instance_uuid": UUIDField(),
         "project_id": fields.StringField(),
         "user_id": fields.StringField(),
         "request_id": fields.StringField(),

@@ -7,6 +7,7 @@ is chosen first, and futurist, which takes eventlet whenever it can be imported.
 from __future__ import annotations
 
 import sys
+import uuid
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Self
 
@@ -18,9 +19,23 @@ _backend.init_backend(_backend.BackendType.THREADING)
 
 from oslo_versionedobjects import base, fields  # noqa: E402
 
-__all__ = ["JsonField", "TenterObject", "fields", "register"]
+__all__ = ["JsonField", "TenterObject", "UUIDField", "fields", "register"]
 
 register = base.VersionedObjectRegistry.register
+
+
+class UUID(fields.UUID):
+    """Refuses what is no UUID; the library only warns, in a way that is slow and not safe in threads."""
+
+    def coerce(self, obj: Any, attr: str, value: Any) -> str:
+        uuid.UUID(f"{value}")
+        return str(value)
+
+
+class UUIDField(fields.AutoTypedField):
+    """A UUID, as text."""
+
+    AUTO_TYPE = UUID()
 
 
 class JsonField(fields.AutoTypedField):
@@ -47,11 +62,7 @@ class TenterObject(base.VersionedObject):
     def from_mapping(cls, values: Mapping[str, Any]) -> Self:
         """Return an object with those of ``values`` set that are fields of it (a row, for instance)."""
         new = cls()
-        # What setters would do beside: note that the field was changed, which nobody asks of a row that was read.
-        vars(new).update(
-            {base._get_attrname(name): field.coerce(new, name, values[name]) for name, field in cls.fields.items()
-             if name in values}
-        )  # fmt: skip
+        new._put({name: values[name] for name in cls.fields if name in values})
         return new
 
     def to_mapping(self) -> dict[str, Any]:
@@ -71,6 +82,21 @@ class TenterObject(base.VersionedObject):
             key("name"): self.obj_name(), key("namespace"): self.OBJ_PROJECT_NAMESPACE,
             key("version"): self.VERSION, key("data"): data,
         }  # fmt: skip
+
+    @classmethod
+    def _obj_from_primitive(cls, context: Any, objver: str, primitive: dict[str, Any]) -> Self:
+        if objver != cls.VERSION:
+            older: Self = super()._obj_from_primitive(context, objver, primitive)
+            return older
+        data = cls._obj_primitive_field(primitive, "data")
+        new = cls()
+        new._put({name: cls.fields[name].from_primitive(new, name, data[name]) for name in cls.fields if name in data})
+        return new
+
+    def _put(self, values: Mapping[str, Any]) -> None:
+        """Set fields as setters do, but for noting that they were changed: nobody asks that of what was read."""
+        coerced = {base._get_attrname(name): self.fields[name].coerce(self, name, values[name]) for name in values}
+        vars(self).update(coerced)
 
     def _set_fields(self) -> list[tuple[str, Any]]:
         values = vars(self)

@@ -1,6 +1,6 @@
 """Service and ComputeNode: the processes of a fabric, and what they manage."""
 
-from tenter.objects.base import JsonField, TenterObject, fields, register
+from tenter.objects.base import JsonField, TenterObject, UUIDField, fields, register
 
 
 @register
@@ -9,7 +9,7 @@ class Service(TenterObject):
 
     VERSION = "1.0"
     fields = {
-        "uuid": fields.UUIDField(),
+        "uuid": UUIDField(),
         "host": fields.StringField(),
         "binary": fields.StringField(),
         "version": fields.IntegerField(),
@@ -28,8 +28,8 @@ class ComputeNode(TenterObject):
 
     VERSION = "1.0"
     fields = {
-        "uuid": fields.UUIDField(),
-        "service_uuid": fields.UUIDField(),
+        "uuid": UUIDField(),
+        "service_uuid": UUIDField(),
         "host": fields.StringField(),
         "hypervisor_hostname": fields.StringField(),
         "hypervisor_type": fields.StringField(),

@@ -1,6 +1,6 @@
 """Instance: a server, as a cell knows it."""
 
-from tenter.objects.base import JsonField, TenterObject, fields, register
+from tenter.objects.base import JsonField, TenterObject, UUIDField, fields, register
 
 
 @register
@@ -12,7 +12,7 @@ class Instance(TenterObject):
 
     VERSION = "1.0"
     fields = {
-        "uuid": fields.UUIDField(),
+        "uuid": UUIDField(),
         "project_id": fields.StringField(),
         "user_id": fields.StringField(),
         "display_name": fields.StringField(),
@@ -24,10 +24,10 @@ class Instance(TenterObject):
         "task_state": fields.StringField(nullable=True),
         "power_state": fields.IntegerField(),
         "progress": fields.IntegerField(),
-        "operation_uuid": fields.UUIDField(nullable=True),
+        "operation_uuid": UUIDField(nullable=True),
         "host": fields.StringField(nullable=True),
         "node": fields.StringField(nullable=True),
-        "node_uuid": fields.UUIDField(nullable=True),
+        "node_uuid": UUIDField(nullable=True),
         "availability_zone": fields.StringField(nullable=True),
         "pinned_zone": fields.StringField(nullable=True),
         "image_ref": fields.StringField(nullable=True),

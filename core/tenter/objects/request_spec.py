@@ -1,6 +1,6 @@
 """RequestSpec: what a user asked for when creating a server, kept for as long as the server lives."""
 
-from tenter.objects.base import JsonField, TenterObject, fields, register
+from tenter.objects.base import JsonField, TenterObject, UUIDField, fields, register
 
 
 @register
@@ -12,7 +12,7 @@ class RequestSpec(TenterObject):
 
     VERSION = "1.0"
     fields = {
-        "instance_uuid": fields.UUIDField(),
+        "instance_uuid": UUIDField(),
         "project_id": fields.StringField(),
         "user_id": fields.StringField(),
         "flavor": fields.ObjectField("Flavor"),

@@ -30,7 +30,8 @@ def hold(world: World, project: str, count: int) -> None:
     """Write places of a project, counted as they are when servers are created."""
     rows = [
         {"uuid": f"{index:08}-0000-4000-8000-000000000000", "project_id": project, "user_id": world.member.user_id,
-         "created_at": 1.0, "flavor": {"vcpus": 2, "memory_mb": 512}, "image_ref": None, "pinned_zone": None}
+         "created_at": 1.0, "flavor": {"vcpus": 2, "memory_mb": 512}, "image_ref": None, "pinned_zone": None,
+         "locked": False}
         for index in range(count)
     ]  # fmt: skip
     with world.db.write() as connection:
