@@ -189,7 +189,7 @@ class Runner:
         while not self._stopping or self._held:
             time.sleep(lease / 3)
             with self._lock:
-                # A driver's call may never come back. After the deadline the lease runs out, so that a conductor ends it.
+                # A driver's call may never come back: after the deadline the lease runs out and a conductor ends it.
                 late = {uuid for uuid, deadline in self._deadlines.items() if deadline < now()}
                 held = {uuid: source for uuid, source in self._held.items() if uuid not in late}
             for source in self._sources:
@@ -229,8 +229,10 @@ class Runner:
             LOG.warning(said, uuid, operation.instance_uuid, exc, exc_info=not known)
         finally:
             with self._lock:
-                for known in (self._held, self._deadlines, self._subjects, self._in_the_way):
-                    known.pop(uuid, None)
+                self._held.pop(uuid, None)
+                self._subjects.pop(uuid, None)
+                self._deadlines.pop(uuid, None)
+                self._in_the_way.pop(uuid, None)
                 asked = uuid in self._asked
                 self._asked.discard(uuid)
             if asked:
