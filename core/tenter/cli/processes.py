@@ -68,7 +68,7 @@ class Ending:
 def conductor(args: argparse.Namespace) -> int:
     """Run a conductor until SIGTERM or SIGINT."""
     conf = _prepared(args)
-    held = state.lock_role(Path(conf.state_dir), "conductor")
+    held = state.lock_role(Path(conf.state_dir), "conductor", shared=shared_dir(conf))
     ending = Ending()
     fabric = open_fabric(conf, PollingBus(), embedded=False)
     network = embedded.load("network", NetworkDriver, conf, shared_dir(conf))  # type: ignore[type-abstract]
@@ -85,7 +85,7 @@ def compute(args: argparse.Namespace) -> int:
     conf = _prepared(args)
     state_dir = Path(conf.state_dir)
     plugins.check_installed("virt", conf.virt_driver)
-    held = state.lock_role(state_dir, "compute")
+    held = state.lock_role(state_dir, "compute", shared=shared_dir(conf))
     ending = Ending()
     fabric = open_fabric(conf, PollingBus(), embedded=False)
     cell = fabric.cells.named(args.cell)
@@ -117,8 +117,7 @@ def api(args: argparse.Namespace) -> int:
     """Serve the API with a master and its workers until SIGTERM or SIGINT."""
     conf = _prepared(args)
     state_dir, shared = Path(conf.state_dir), shared_dir(conf)
-    state.prepare(shared)
-    held = state.lock_role(state_dir, "api", alone=False)
+    held = state.lock_role(state_dir, "api", alone=False, shared=shared)
     open_api_database(conf).close()
     listener = up.listen(conf.api.listen, conf.api.port)
     drivers = embedded.load_drivers(conf)
@@ -169,4 +168,5 @@ def _prepared(args: argparse.Namespace) -> cfg.ConfigOpts:
     state_dir = Path(conf.state_dir).absolute()
     conf.set_override("state_dir", str(state_dir))
     state.prepare(state_dir)
+    state.prepare(shared_dir(conf))
     return conf
