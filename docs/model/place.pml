@@ -6,8 +6,8 @@
  * build may pass. Time is not counted: a worker may be slow without bound between any two statements.
  * An atomic{} that touches rows is one database transaction. What the hypervisor does is a step of its own.
  *
- * Left out: a host that never comes back (the steps "lost" and "abandon", leftovers and the reaper), cells that are
- * away, a destroy that fails, other kinds of operations; seq is taken to order a build before its delete.
+ * Left out: a host that is away and a destroy that fails (leave.pml), cells that are away (carry.pml), other kinds of
+ * operations; seq is taken to order a build before its delete.
  *
  *   -DCELLS=1   both hosts in one cell: a build that fails on one host is moved to the other
  *   -DCELLS=2   a host in each: two conductors may put the same instance into different cells

@@ -108,8 +108,11 @@ class Asking:
         """Do something in a cell, in this thread. Raises Unavailable if it is away, at once if that is known."""
         with self._lock:
             known = self._health.get(cell.uuid)
-            if known is not None and known.why and time.monotonic() < known.retry_at:
-                raise self.unavailable()
+            if known is not None and known.why:
+                if time.monotonic() < known.retry_at:
+                    raise self.unavailable()
+                # This one tries it; the others do not wait with it.
+                known.retry_at = time.monotonic() + self.timeout + self.retry
         try:
             yield
         except (errors.Unavailable, db_exception.DBNonExistentTable) as exc:

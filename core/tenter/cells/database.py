@@ -7,7 +7,6 @@ import logging
 import threading
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import sqlalchemy as sa
 from oslo_db import exception as db_exception
@@ -23,11 +22,13 @@ class CellDatabase(Database):
     """Opened, and brought up to date, at its first use. While that fails, it is tried again every ``retry`` seconds;
     in between every use raises Unavailable at once, so that nobody waits for a cell that is away."""
 
-    def __init__(self, name: str, url: str, pool_size: int = 32, retry: float = 5.0) -> None:
+    def __init__(
+        self, name: str, url: str, pool_size: int = 32, retry: float = 5.0, patience: float = 30.0
+    ) -> None:
         self.name = name
         self.url = sa.make_url(url)
         self.sqlite = self.url.get_backend_name() == "sqlite"
-        self._pool_size, self._retry = pool_size, retry
+        self._pool_size, self._retry, self._patience = pool_size, retry, patience
         self._real: Database | None = None
         self._opening = threading.Lock()
         self._tried = 0.0
@@ -92,11 +93,11 @@ class CellDatabase(Database):
         raise self._away()
 
     def _connected(self) -> Database:
-        if self.sqlite and self.url.database and not Path(self.url.database).exists():
-            # SQLite would make an empty one, in which nothing is that the places point to.
-            raise errors.Unavailable(f"The file {self.url.database} is missing.")
-        db = Database(self.url.render_as_string(hide_password=False), self._pool_size)
+        url = self.url.render_as_string(hide_password=False)
+        db = Database(url, self._pool_size, create=False, patience=self._patience)
         try:
+            if migrate.current(db) is None:
+                raise errors.Unavailable("It has none of the tables that the cell's servers are in.")
             migrate.upgrade(db, "cell")
         except BaseException:
             db.close()

@@ -70,7 +70,7 @@ def conductor(args: argparse.Namespace) -> int:
     conf = _prepared(args)
     held = state.lock_role(Path(conf.state_dir), "conductor", shared=shared_dir(conf))
     ending = Ending()
-    fabric = open_fabric(conf, PollingBus(), embedded=False)
+    fabric = open_fabric(conf, PollingBus(), embedded=False, many=True)
     network = embedded.load("network", NetworkDriver, conf, shared_dir(conf))  # type: ignore[type-abstract]
     service = ConductorService(fabric, ending.lose, network)
     service.start(sole=False, stopped=ending.asked)
@@ -146,7 +146,7 @@ class ApiProcess(embedded.Drivers):
 def open_api(conf: cfg.ConfigOpts) -> ApiProcess:
     """Return what a worker of the API needs. Raises Unavailable while a database that is needed cannot be reached."""
     drivers = embedded.load_drivers(conf)
-    fabric = open_fabric(conf, PollingBus(), embedded=False)
+    fabric = open_fabric(conf, PollingBus(), embedded=False, many=True)
     return ApiProcess(drivers.identity, drivers.image, drivers.network, fabric)
 
 

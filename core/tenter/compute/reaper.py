@@ -22,6 +22,7 @@ class Reaper:
         self._db, self._service, self._host, self._guests = db, service_uuid, host, guests
         self._lock = threading.Lock()
         self._told: dict[str, str] = {}
+        self._reaped: set[str] = set()
 
     def reap(self, busy: Callable[[str], bool] = lambda uuid: False) -> int:
         """Remove all leftovers but those of instances that this process still works on; return how many went."""
@@ -40,7 +41,8 @@ class Reaper:
 
     def begin(self, instance_uuid: str) -> bool:
         """Remove what the instance left here earlier, and return whether there was any; what that raises is raised."""
-        return self._reap(instance_uuid) > 0
+        self._reap(instance_uuid)
+        return instance_uuid in self._reaped
 
     def disown(self, instance_uuid: str) -> None:
         """Remove the guest that a step made which no longer counts, if the instance is gone, elsewhere or nowhere; if
@@ -75,4 +77,5 @@ class Reaper:
         except Exception as exc:
             leftovers.failed(self._db, row["uuid"], faults.sentence(exc))
             raise
+        self._reaped.add(row["instance_uuid"])
         leftovers.reaped(self._db, row["uuid"])

@@ -118,6 +118,8 @@ class FabricAudit:
         with self._api_db.read() as connection:
             found = connection.execute(lost).scalars().all()
         for uuid in found:
+            if self._away or any(instances.exists(cell.db, uuid) for cell in self._cells.values()):
+                continue  # it may be, or is, in a cell
 
             def holds(connection: sa.Connection, uuid: str = uuid) -> bool:
                 return connection.execute(lost.where(places.c.instance_uuid == uuid)).first() is not None
@@ -162,12 +164,28 @@ class FabricAudit:
             for uuid in sorted(uuids - known.keys()):
                 yield self._no_place(uuid, cell)
             for uuid in sorted(uuids & known.keys()):
-                if known[uuid] != (instances.PLACED, cell.uuid) and not _has_open(cell, uuid):
+                if known[uuid] == (instances.PLACED, cell.uuid) or _has_open(cell, uuid):
+                    continue
+                if known[uuid][0] != instances.PLACED:
+                    yield self._placeless(uuid, cell)
+                else:
                     yield only_reported(Finding(
                         "instance.other_place", uuid,
                         f"Cell {cell.name} has server {uuid}, whose place is elsewhere ({known[uuid][0]}).",
                         "See which of the two is right; nothing is changed.", cell.name,
                     ))  # fmt: skip
+
+    def _placeless(self, uuid: str, cell: Cell) -> Problem:
+        def holds(connection: sa.Connection) -> bool:
+            waits = operations.is_open(connection, api_operations, uuid)
+            return not waits and _is_idle(cell, uuid) and instances.exists(cell.db, uuid)
+
+        def mend(connection: sa.Connection) -> None:
+            instances.find_place(connection, uuid, cell.uuid)
+
+        sentence = f"Cell {cell.name} has server {uuid}, which is said to have found no host."
+        finding = Finding("place.forgotten", uuid, sentence, _REPAIR, cell.name)
+        return in_one_database(finding, "Its place is there.", self._api_db, holds, mend)
 
     def _no_place(self, uuid: str, cell: Cell) -> Problem:
         finding = Finding(
@@ -254,10 +272,8 @@ def on_host(finding: Finding, host: str, cell: Cell) -> Finding:
 
 
 def _has_open(cell: Cell, uuid: str) -> bool:
-    o = cell_operations.c
     with cell.db.read() as connection:
-        query = sa.select(o.uuid).where(o.instance_uuid == uuid, o.state.in_(OPEN)).limit(1)
-        return connection.execute(query).first() is not None
+        return operations.is_open(connection, cell_operations, uuid)
 
 
 def _is_idle(cell: Cell, uuid: str) -> bool:

@@ -16,6 +16,7 @@ import sqlalchemy as sa
 from oslo_db import exception as db_exception
 
 from tenter import errors, objects
+from tenter.cells import Cell
 from tenter.contracts.scheduling import PlacementRequest
 from tenter.contracts.virt import PowerState
 from tenter.operations import faults, ports
@@ -64,9 +65,10 @@ def schedule(context: StepContext) -> Outcome:
     if place is None or place["state"] != instances.UNSCHEDULED:
         return Outcome(gone=True, apply=_forget(operation))
     row = place["record"]
-    if operation.attempt > 1 and _is_in_a_cell(context, uuid):
-        # An earlier run of this step came that far; the build in the cell goes on by itself.
-        return Outcome(gone=True, apply=_forget(operation))
+    if operation.attempt > 1 or now() - operation.created_at > context.conf.operations.lease:
+        having = _cells_with(context, uuid)
+        if having:
+            return _is_there(context, having[0])
     decision = _scheduler(context).select(placement_request(row))
     for candidate in decision.candidates:
         in_cell = _held_in_cell(operation, candidate)
@@ -82,15 +84,34 @@ def schedule(context: StepContext) -> Outcome:
             LOG.warning("Cell %s is passed over: %s", candidate.cell.name, exc)
             continue
         except db_exception.DBDuplicateEntry:
-            return Outcome(gone=True, apply=_forget(operation))
+            return _is_there(context, candidate.cell)
         return _take_place(context, in_cell, candidate, row)
     raise no_valid_host(decision)
 
 
-def _is_in_a_cell(context: StepContext, uuid: str) -> bool:
-    """Return whether a cell has the instance. One that is away does not count: should it have it, it withdraws when it
+def _cells_with(context: StepContext, uuid: str) -> list[Cell]:
+    """Return the cells that have the instance. One that is away does not count: should it have it, it withdraws when it
     is back and finds that the place went elsewhere."""
-    return any(context.cells.ask(lambda cell: instances.exists(cell.db, uuid)).found.values())
+    found = context.cells.ask(lambda cell: instances.exists(cell.db, uuid)).found
+    return [context.cells.get(cell_uuid) for cell_uuid, exists in found.items() if exists]
+
+
+def _is_there(context: StepContext, cell: Cell) -> Outcome:
+    """End a build whose instance a cell has already.
+
+    If an earlier run of this step came that far, the build in the cell goes on by itself. If nothing is being done to
+    the instance there, the API database is an old copy, which has forgotten where it is.
+    """
+    operation = context.operation
+    with cell.db.read() as connection:
+        busy = operations.is_open(connection, cell_schema.operations, operation.instance_uuid)
+
+    def apply(connection: sa.Connection) -> None:
+        if not busy:
+            instances.swap_place(connection, operation.instance_uuid, cell.uuid)
+        _forget(operation)(connection)
+
+    return Outcome(gone=True, apply=apply)
 
 
 def _position(candidate: Candidate) -> dict[str, Any]:

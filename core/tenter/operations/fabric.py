@@ -18,6 +18,8 @@ from tenter.store.cells import CellRow
 from tenter.store.engine import Database, sqlite_url
 
 FIRST_CELL = "cell1"
+PATIENCE = 30.0
+"""Seconds for which a process with one cell waits for its database's lock."""
 
 
 @dataclass(frozen=True)
@@ -83,22 +85,30 @@ def add_cell(conf: cfg.ConfigOpts, api_db: Database, name: str, url: str | None 
     return Cell(row.uuid, row.name, db, row.disabled)
 
 
-def open_fabric(conf: cfg.ConfigOpts, bus: Bus, embedded: bool = True) -> Fabric:
+def open_fabric(conf: cfg.ConfigOpts, bus: Bus, embedded: bool = True, many: bool = False) -> Fabric:
     """Open the API database and return the fabric with all its cells.
 
     ``embedded``: the first cell is this process's own; it is made if it is not there, and must be usable. Databases of
-    other cells are opened when they are first used, and again and again while they are away. Raises Unavailable if a
-    database that is needed cannot be reached, Conflict if one is newer than this release.
+    other cells are opened when they are first used, and again and again while they are away. ``many``: this process
+    works in many cells, and waits for none of them longer than ``[cells] timeout``. Raises Unavailable if a database
+    that is needed cannot be reached, Conflict if one is newer than this release.
     """
     api_db = open_api_database(conf)
     own: list[Cell] = []
-    if embedded:
-        known = {row.name: row.database_url for row in cell_rows.list_cells(api_db)}
-        own.append(add_cell(conf, api_db, FIRST_CELL, known.get(FIRST_CELL)))
 
-    def opener(row: CellRow) -> Database:
+    def opener(row: CellRow) -> CellDatabase:
         url = cell_url(conf, row.name, row.database_url)
-        return CellDatabase(row.name, url, conf.database.pool_size, conf.database.retry_interval)
+        options = conf.database
+        return CellDatabase(
+            row.name, url, options.pool_size, options.retry_interval, conf.cells.timeout if many else PATIENCE
+        )
 
+    if embedded:
+        known = {row.name: row for row in cell_rows.list_cells(api_db)}
+        if FIRST_CELL in known:
+            row = known[FIRST_CELL]
+            own.append(Cell(row.uuid, row.name, opener(row).opened(), row.disabled))
+        else:
+            own.append(add_cell(conf, api_db, FIRST_CELL))
     cells = Cells(api_db, own, opener, asking=Asking(conf.cells.timeout, conf.cells.retry_interval))
     return Fabric(conf, Path(conf.state_dir), api_db, cells, bus, Requests(conf, api_db, cells, bus))

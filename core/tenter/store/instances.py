@@ -62,6 +62,12 @@ def swap_place(connection: sa.Connection, uuid: str, cell_uuid: str) -> bool:
     return _SWAP.change(connection, {"p_uuid": uuid, "p_cell": cell_uuid}) == 1
 
 
+def find_place(connection: sa.Connection, uuid: str, cell_uuid: str) -> bool:
+    """Give an instance that a cell has, and that was thought to be nowhere, its place there; return whether it was."""
+    nowhere = sa.update(places).where(places.c.instance_uuid == uuid, places.c.state != PLACED)
+    return connection.execute(nowhere.values(state=PLACED, cell_uuid=cell_uuid, record=sa.null())).rowcount == 1
+
+
 def is_wanted(db: Database, uuid: str, host: str) -> bool:
     """Return whether an instance of the cell is on a host, or is to be there, and is not being deleted."""
     query = sa.select(instances.c.task_state).where(instances.c.uuid == uuid, instances.c.host == host)

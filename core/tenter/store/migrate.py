@@ -22,13 +22,10 @@ _PATIENCE = 30.0
 def current(db: Database) -> str | None:
     """Return the schema version of a database, None if it has none yet."""
     version = sa.table("alembic_version", sa.column("version_num"))
-    try:
-        with db.read() as connection:
-            return connection.execute(sa.select(version.c.version_num)).scalar()
-    except db_exception.DBError as exc:
-        if isinstance(exc, db_exception.DBConnectionError):
-            raise
-        return None
+    with db.read() as connection:
+        if not sa.inspect(connection).has_table(version.name):
+            return None
+        return connection.execute(sa.select(version.c.version_num)).scalar()
 
 
 def upgrade(db: Database, which: str) -> None:

@@ -272,6 +272,12 @@ def resume(db: Database, table: sa.Table, kind: str) -> int:
         return connection.execute(sa.update(table).where(mine).values(owner=None, lease_until=None)).rowcount
 
 
+def is_open(connection: sa.Connection, table: sa.Table, instance_uuid: str) -> bool:
+    """Return whether anything is being done to the instance."""
+    query = sa.select(table.c.uuid).where(table.c.instance_uuid == instance_uuid, table.c.state.in_(OPEN)).limit(1)
+    return connection.execute(query).first() is not None
+
+
 def exists(connection: sa.Connection, table: sa.Table, uuid: str) -> bool:
     """Return whether there is such an operation."""
     return _statements(table).get.rows(connection, {"p_uuid": uuid}).first() is not None

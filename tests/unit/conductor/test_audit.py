@@ -277,3 +277,26 @@ def test_a_database_restored_from_an_hour_ago(make_cloud: MakeCloud, which: str)
     assert new in cloud.guests(), "a guest is never destroyed because records are old"
     assert instances.place_of(cloud.fabric.api_db, new) is not None, "nor is a server forgotten"
     assert cloud.row(kept)["vm_state"] == "active"
+
+
+@pytest.mark.parametrize("waits", [True, False])
+def test_a_copy_from_before_a_server_was_placed(make_cloud: MakeCloud, waits: bool) -> None:
+    cloud = make_cloud(operations=QUIET)
+    table, places = api_schema.operations, api_schema.places
+    uuid = cloud.create()
+    row = cloud.active(uuid)
+    record = {str(name): value for name, value in row.items()}
+    _api(
+        cloud, sa.update(places).values(state="unscheduled", cell_uuid=None, record=record),
+        *([sa.insert(table).values(**vars(_operation("build", uuid, step="schedule", role="conductor", host=None,
+                                                     deadline=now() + 60)))] if waits else ()),
+    )  # fmt: skip
+    if waits:
+        cloud.idle(timeout=10)
+    else:
+        assert _audit(cloud) == {"place.forgotten": True}
+    assert cloud.row(uuid)["vm_state"] == "active" and cloud.guests() == {uuid}
+    assert _audit(cloud) == {}
+    cloud.delete(uuid)
+    cloud.empty()
+    assert _audit(cloud) == {}

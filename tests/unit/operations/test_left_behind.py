@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 import pytest
 
 from tenter.contracts.image import Image
 from tenter.operations.model import COMPUTE, CONDUCTOR
-from tenter.store import leftovers, lost
+from tenter.store import leftovers, lost, operations
 from tests.conftest import MakeCloud
 from tests.helpers.cloud import Cloud
 
@@ -84,3 +85,37 @@ def test_a_step_that_was_taken_off_its_host_makes_nothing_after_its_leftover_was
         time.sleep(0.01)
     assert begun == [uuid] and spawned == []
     assert cloud.leftovers() == {} and cloud.guests() == set()
+
+
+def test_a_step_makes_nothing_after_the_reaper_has_removed_what_it_would_be_known_by(
+    make_cloud: MakeCloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cloud = make_cloud()
+    compute = cloud.embedded.compute
+    runner, begun, spawned = compute._runner, [], []
+    real_claim, real_spawn = operations.claim, cloud.virt.spawn
+
+    def claim(db: Any, table: Any, uuid: str, role: str, *rest: Any) -> Any:
+        operation = real_claim(db, table, uuid, role, *rest)
+        if role != COMPUTE or operation is None or operation.kind != "build" or begun:
+            return operation
+        # This thread was stopped here until its host counted as down; the reaper's came first when it went on.
+        for other in cloud.embedded.conductor.runners.values():
+            other.stop(0)
+        (held,) = lost.on_hosts(db, table, ["host-1"], COMPUTE, held=True)
+        assert lost.move(db, table, held, "lost", CONDUCTOR)
+        with db.write() as connection:
+            leftovers.leave(connection, operation.instance_uuid, "built elsewhere", [])
+        compute._reap()
+        assert cloud.leftovers() == {}
+        begun.append(operation.instance_uuid)
+        return operation
+
+    monkeypatch.setattr(operations, "claim", claim)
+    monkeypatch.setattr(cloud.virt, "spawn", lambda request: (spawned.append(request.uuid), real_spawn(request))[1])
+    uuid = cloud.create()
+    until = time.monotonic() + 5
+    while not begun or runner._held:
+        assert time.monotonic() < until
+        time.sleep(0.01)
+    assert begun == [uuid] and spawned == []
