@@ -39,7 +39,8 @@ def _number(value: object) -> int | float | None:
     if not isinstance(value, str):
         return None
     if len(value) > 40:
-        return float("inf") if value.isdecimal() else None
+        digits = value.removeprefix("-")
+        return float("inf" if digits == value else "-inf") if digits.isdecimal() else None
     try:
         return int(value)
     except ValueError:

@@ -49,11 +49,13 @@ def make_embedded() -> WSGIApplication:
     Raises an error of :mod:`tenter.errors` that says what is in the way.
     """
     from tenter.cli import embedded, state
+    from tenter.operations.fabric import shared_dir
 
     conf = _configuration()
-    state_dir = Path(conf.state_dir)
+    state_dir, shared = Path(conf.state_dir), shared_dir(conf)
     state.prepare(state_dir)
-    held = state.lock(state_dir)
+    state.prepare(shared)
+    held = state.lock(state_dir, shared)
     try:
         cloud = embedded.start(conf)
     except BaseException:

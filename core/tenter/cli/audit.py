@@ -125,5 +125,4 @@ def _guests(conf: cfg.ConfigOpts, cell: Cell, network: NetworkDriver, repair: bo
         return [Finding("host.unreadable", conf.host, f"The guests on this host cannot be listed: {exc}", "Mend it.")]
     finally:
         virt.close()
-        for handle in held:
-            handle.close()
+        held.close()

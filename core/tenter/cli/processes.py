@@ -70,7 +70,7 @@ class Ending:
 def conductor(args: argparse.Namespace) -> int:
     """Run a conductor until SIGTERM or SIGINT."""
     conf = _prepared(args, first=False)
-    held = state.lock_role(Path(conf.state_dir), "conductor")
+    held = state.lock_role(Path(conf.state_dir), "conductor", shared=shared_dir(conf))
     ending = Ending()
     fabric = open_fabric(conf, PollingBus(), embedded=False, many=True)
     network = embedded.load("network", NetworkDriver, conf, shared_dir(conf))  # type: ignore[type-abstract]
@@ -88,7 +88,7 @@ def compute(args: argparse.Namespace) -> int:
     conf = _prepared(args, first=False)
     state_dir = Path(conf.state_dir)
     plugins.check_installed("virt", conf.virt_driver)
-    held = state.lock_role(state_dir, "compute")
+    held = state.lock_role(state_dir, "compute", shared=shared_dir(conf))
     ending = Ending()
     fabric = open_fabric(conf, PollingBus(), embedded=False)
     cell = fabric.cells.named(args.cell)
@@ -120,8 +120,7 @@ def api(args: argparse.Namespace) -> int:
     """Serve the API with a master and its workers until SIGTERM or SIGINT."""
     conf = _prepared(args)
     state_dir, shared = Path(conf.state_dir), shared_dir(conf)
-    state.prepare(shared)
-    held = state.lock_role(state_dir, "api", alone=False)
+    held = state.lock_role(state_dir, "api", alone=False, shared=shared)
     api_db = open_api_database(conf)
     _warn_without_cells(len(list_cells(api_db)))
     api_db.close()
@@ -177,6 +176,7 @@ def _prepared(args: argparse.Namespace, first: bool = True) -> cfg.ConfigOpts:
     if not first:
         require_api_database(conf)
     state.prepare(state_dir)
+    state.prepare(shared_dir(conf))
     return conf
 
 

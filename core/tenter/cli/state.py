@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 from pathlib import Path
@@ -25,38 +26,45 @@ def prepare(state_dir: Path) -> None:
         ) from exc
 
 
-def lock(state_dir: Path) -> IO[str]:
-    """Return the lock that says "this process alone runs on this state directory"; it ends with the process.
+def lock(state_dir: Path, shared: Path | None = None) -> contextlib.ExitStack:
+    """Return the locks that say "this process alone runs on this state directory", and on ``shared``, the directory
+    that processes share, if there is one; they end with the process.
 
-    Raises Conflict if another process has it.
+    Raises Conflict if another process has one of them.
     """
-    return _locked(state_dir, LOCK, fcntl.LOCK_EX, "'tenter up'")
+    with contextlib.ExitStack() as held:
+        for directory in _both(state_dir, shared):
+            held.enter_context(_locked(directory, LOCK, fcntl.LOCK_EX, "'tenter up'"))
+        return held.pop_all()
 
 
-def lock_role(state_dir: Path, role: str, alone: bool = True) -> list[IO[str]]:
-    """Return the locks of a process of one role: no ``tenter up`` runs on the state directory, and (``alone``) no other
-    process of this role. Raises Conflict."""
-    held = [_locked(state_dir, LOCK, fcntl.LOCK_SH, "'tenter up'")]
-    try:
+def lock_role(state_dir: Path, role: str, alone: bool = True, shared: Path | None = None) -> contextlib.ExitStack:
+    """Return the locks of a process of one role: no ``tenter up`` runs on the state directory or on ``shared``, and
+    (``alone``) no other process of this role on the state directory. Raises Conflict."""
+    with contextlib.ExitStack() as held:
+        for directory in _both(state_dir, shared):
+            held.enter_context(_locked(directory, LOCK, fcntl.LOCK_SH, "'tenter up'"))
         if alone:
-            held.append(_locked(state_dir, f"tenter-{role}.lock", fcntl.LOCK_EX, f"'tenter {role}'"))
-    except errors.Conflict:
-        held[0].close()
-        raise
-    return held
+            held.enter_context(_locked(state_dir, f"tenter-{role}.lock", fcntl.LOCK_EX, f"'tenter {role}'"))
+        return held.pop_all()
 
 
-def _locked(state_dir: Path, name: str, how: int, who: str) -> IO[str]:
-    handle = open(state_dir / name, "a+")  # noqa: SIM115
+def _both(state_dir: Path, shared: Path | None) -> list[Path]:
+    return [state_dir] if shared is None or shared.resolve() == state_dir.resolve() else [state_dir, shared]
+
+
+def _locked(directory: Path, name: str, how: int, who: str) -> IO[str]:
+    handle = open(directory / name, "a+")  # noqa: SIM115
     try:
         fcntl.flock(handle, how | fcntl.LOCK_NB)
     except OSError:
         handle.seek(0)
-        pid = handle.read().strip() or "unknown"
+        holder = f"A {who} (pid {handle.read().strip() or 'unknown'})"
+        with contextlib.suppress(OSError):  # nobody has it alone: the pid is of one that ended
+            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            holder = "A 'tenter api', conductor or compute"
         handle.close()
-        raise errors.Conflict(
-            f"A {who} (pid {pid}) runs on {state_dir}; stop it, or choose another --state-dir."
-        ) from None
+        raise errors.Conflict(f"{holder} runs on {directory}; stop it, or choose another --state-dir.") from None
     if how == fcntl.LOCK_EX:
         handle.truncate(0)
         handle.write(str(os.getpid()))

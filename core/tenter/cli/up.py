@@ -31,12 +31,15 @@ NOISY = (
 
 def run(args: argparse.Namespace) -> int:
     """Run until SIGINT or SIGTERM; return the exit code."""
+    from tenter.operations.fabric import shared_dir
+
     conf = configuration(args)
     state_dir = Path(conf.state_dir).absolute()
     conf.set_override("state_dir", str(state_dir))
     state.prepare(state_dir)
+    state.prepare(shared_dir(conf))
     plugins.check_installed("virt", conf.virt_driver)
-    held = state.lock(state_dir)
+    held = state.lock(state_dir, shared_dir(conf))
     listener = listen(conf.api.listen, conf.api.port)
     serve = plugins.load_server("gunicorn")
     try:

@@ -16,13 +16,13 @@ from tenter.compute.guests import Guests
 from tenter.compute.reaper import Reaper
 from tenter.contracts.image import ImageDriver
 from tenter.contracts.network import NetworkDriver
-from tenter.contracts.virt import GuestRef, HostSetup, SupportsConsoleOutput, VirtDriver
+from tenter.contracts.virt import GuestRef, HostSetup, NodeInventory, SupportsConsoleOutput, VirtDriver
 from tenter.operations.fabric import Fabric
 from tenter.operations.kinds import all_kinds
 from tenter.operations.membership import Member
 from tenter.operations.model import COMPUTE
 from tenter.operations.runner import Runner, Source
-from tenter.store import cell_schema, hosts, instances
+from tenter.store import cell_schema, hosts, instances, nodes
 
 LOG = logging.getLogger(__name__)
 BINARY = "tenter-compute"
@@ -88,11 +88,18 @@ class ComputeService:
         """Make the host ready and take work.
 
         Raises what the drivers raise if it cannot be made ready, and Conflict if another compute runs with this one's
-        identity or name; ``stopped`` ends waiting for that.
+        identity, name or nodes, or its servers are on a node that is lost; ``stopped`` ends waiting for that.
         """
         self._member.join(stopped)
         wired = self._network.init_host(self.host)
         self._virt.init_host(HostSetup(self.host, wired.namespace, wired.mode))
+        try:
+            self._admit(self._nodes())
+        except errors.Conflict:
+            self._member.leave()
+            nodes.withdraw(self._cell.db, self.uuid)
+            self._virt.close()
+            raise
         self.report()
         self._reap()
         self._sync()
@@ -120,19 +127,24 @@ class ComputeService:
             "MEMORY_MB": conf.ram_allocation_ratio,
             "DISK_GB": conf.disk_allocation_ratio,
         }
-        kept = {"MEMORY_MB": conf.reserved_host_memory_mb}
-        nodes = [
-            dataclasses.replace(node, reserved={**kept, **node.reserved}) for node in self._virt.inventory()
-        ]
+        found = self._nodes()
         try:
             self._member.report()
+            self._admit(found)
         except errors.Conflict as exc:
             self._stopped.set()
             self._on_lost(str(exc))
             raise
         hosts.report_nodes(
-            self._cell.db, self.uuid, self.host, conf.availability_zone, self._virt.describe(), nodes, ratios
+            self._cell.db, self.uuid, self.host, conf.availability_zone, self._virt.describe(), found, ratios
         )
+
+    def _nodes(self) -> list[NodeInventory]:
+        kept = {"MEMORY_MB": self._conf.compute.reserved_host_memory_mb}
+        return [dataclasses.replace(node, reserved={**kept, **node.reserved}) for node in self._virt.inventory()]
+
+    def _admit(self, found: list[NodeInventory]) -> None:
+        nodes.admit(self._cell.db, self.uuid, found, self._conf.compute.service_down_time)
 
     def audit(self) -> None:
         """Compare the guests on this host with what is recorded; what does not fit is kept with the node."""

@@ -153,5 +153,5 @@ class Member:
     def _taken(self, known: presence.Presence) -> errors.Conflict:
         return errors.Conflict(
             f"The identity {self.uuid} is in use by another {self._binary} (host {known.host!r}); this state directory "
-            f"seems to be a copy. Remove {self._binary}.id from it to be a host of its own."
+            "seems to be a copy. A host of its own needs a state directory of its own that is empty at its first start."
         )

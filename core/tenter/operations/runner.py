@@ -28,6 +28,8 @@ from tenter.store.operations import Operation
 LOG = logging.getLogger(__name__)
 BUSY_PAUSE = 0.5
 """Seconds for which a step waits for another one of the same instance, on the same host, that no longer counts."""
+BUSY_PATIENCE = 10.0
+"""Seconds after which such a wait is a failure, for operations that have no deadline."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,9 @@ class Runner:
         self._stopping = False
         self._lock = threading.Lock()
         self._held: dict[str, Source] = {}
+        self._deadlines: dict[str, float] = {}
         self._subjects: dict[str, str] = {}
+        self._in_the_way: dict[str, float] = {}
         self._trying: set[str] = set()
         self._asked: set[str] = set()
         self._threads = [
@@ -190,7 +194,9 @@ class Runner:
         while not self._stopping or self._held:
             time.sleep(lease / 3)
             with self._lock:
-                held = dict(self._held)
+                # A driver's call may never come back: after the deadline the lease runs out and a conductor ends it.
+                late = {uuid for uuid, deadline in self._deadlines.items() if deadline < now()}
+                held = {uuid: source for uuid, source in self._held.items() if uuid not in late}
             for source in self._sources:
                 mine = [uuid for uuid, of in held.items() if of is source]
                 if mine:
@@ -211,13 +217,14 @@ class Runner:
             self._trying.discard(uuid)
             if operation is None:
                 return
-            # On a host an earlier step, which no longer counts, may still be at work on the same guest.
-            busy = self._guard is not None and operation.instance_uuid in self._subjects.values()
-            if not busy:
+            busy = self._busy_since(operation.instance_uuid)
+            if busy is None:
                 self._held[uuid] = source
                 self._subjects[uuid] = operation.instance_uuid
-        if busy:
-            self._postpone(source, operation)
+                if self._kinds[operation.kind].expires:
+                    self._deadlines[uuid] = operation.deadline
+        if busy is not None:
+            self._wait_for_other(source, operation, busy)
             return
         try:
             self._run(source, operation)
@@ -229,13 +236,27 @@ class Runner:
             with self._lock:
                 self._held.pop(uuid, None)
                 self._subjects.pop(uuid, None)
+                self._deadlines.pop(uuid, None)
+                self._in_the_way.pop(uuid, None)
                 asked = uuid in self._asked
                 self._asked.discard(uuid)
             if asked:
                 self._offer(source, uuid)
 
-    def _postpone(self, source: Source, operation: Operation) -> None:
+    def _busy_since(self, instance_uuid: str) -> float | None:
+        """Return since when (monotonic) a step that no longer counts is in the way of others of its instance, None if
+        there is none. On a host it may still be at work on the same guest."""
+        if self._guard is None:
+            return None
+        other = next((uuid for uuid, subject in self._subjects.items() if subject == instance_uuid), None)
+        return None if other is None else self._in_the_way.setdefault(other, time.monotonic())
+
+    def _wait_for_other(self, source: Source, operation: Operation, since: float) -> None:
+        """Put off an operation while another is in its way; one that has no deadline fails when that goes on."""
         try:
+            if not self._kinds[operation.kind].expires and time.monotonic() - since > BUSY_PATIENCE:
+                self.give_up(source, operation, errors.Unavailable("An earlier call of the driver does not come back."))
+                return
             operations.postpone(source.db, source.table, operation, BUSY_PAUSE)
         except Exception as exc:
             LOG.warning("Operation %s must wait until its lease runs out: %s", operation.uuid, exc)

@@ -6,6 +6,7 @@ Guests are files in its state directory, so they outlive the process as real gue
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import random
 import threading
@@ -37,6 +38,7 @@ from tenter.contracts.virt import (
     VirtDriver,
 )
 
+LOG = logging.getLogger(__name__)
 OPTS = [
     cfg.IntOpt("vcpus", default=4096, min=1, help="CPUs that the host pretends to have."),
     cfg.IntOpt("memory_mib", default=16 * 1024 * 1024, min=1, help="MiB of memory it pretends to have."),
@@ -76,6 +78,7 @@ class FakeDriver(VirtDriver, SupportsConsoleOutput):
         if not key.exists() or not key.read_text().strip():  # a full disk leaves it empty
             key.write_text(str(uuidlib.uuid4()))
         self._node_uuid = key.read_text().strip()
+        LOG.info("This host's node is %s, as %s says", self._node_uuid, key)
 
     def describe(self) -> DriverInfo:
         """Return what the driver can do."""

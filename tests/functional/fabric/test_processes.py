@@ -225,8 +225,19 @@ def test_a_taken_identity(cloud: Processes) -> None:
     _one_line(run(*cloud.words("compute", "copy", "--cell", "north", "--host", "h2")), "in use", "north-1")
     _one_line(run(*cloud.words("compute", "new", "--cell", "north", "--host", "north-1")), "already served")
     _one_line(run(*cloud.words("compute", "north-1", "--cell", "north")), "A 'tenter compute'", "pid")
-    _one_line(run(*cloud.words("up", "north-1")), "north-1", "pid")
+    _one_line(run(*cloud.words("up", "north-1")), "conductor or compute runs on", "north-1")
     assert cloud.running["north-1"].poll() is None
+
+
+def test_up_makes_nothing_where_processes_run(cloud: Processes) -> None:
+    assert cloud.cell("add", "north")[0] == 0
+    cloud.process = cloud.begin("api", "api")
+    cloud.ready()
+    for name in ("shared", "another"):
+        _one_line(run(*cloud.words("up", name)), "A 'tenter api', conductor or compute runs on", "shared")
+    cells = cloud.cell("list")
+    assert cells[0] == 0 and "north" in cells[1] and "cell1" not in cells[1]
+    assert not (cloud.state_dir / "cell1.sqlite").exists()
 
 
 def test_a_compute_that_lost_its_identity_ends(cloud: Processes) -> None:

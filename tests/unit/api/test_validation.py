@@ -24,6 +24,7 @@ def accepts(schema: dict[str, Any], value: object) -> bool:
     [
         ({"type": "integer"}, [1, -1], [1.0, True, "1"]),
         ({"minimum": 2, "maximum": 5}, [2, "5", 2.5, "x", None], [1, "6", "1", "9" * 60]),
+        ({"minimum": -9}, ["-9", 1], [-10, "-10", "-" + "9" * 60, "-" + "9" * 5000, "-" + "0" * 60 + "7"]),
         ({"exclusiveMinimum": 0}, [1, "0.1"], [0, "0", -1]),
         ({"pattern": "^a+$"}, ["a", 5], ["a\n", "ab", ""]),
         ({"format": "name"}, ["a", "a b", "é", 5], [" a", "a ", "a\n", "\x00", "\u2028", "\u3000a"]),

@@ -36,6 +36,22 @@ def test_the_lock_ends_with_its_process(tmp_path: Path) -> None:
     state.lock(tmp_path).close()
 
 
+def test_who_runs_on_a_shared_directory(tmp_path: Path) -> None:
+    shared, mine, others = tmp_path / "shared", tmp_path / "mine", tmp_path / "others"
+    for directory in (shared, mine, others):
+        directory.mkdir()
+    state.lock(shared).close()  # its pid is still in the file
+    with state.lock_role(mine, "conductor", shared=shared), state.lock_role(others, "api", alone=False, shared=shared):
+        for state_dir in (tmp_path / "third", shared):
+            state_dir.mkdir(exist_ok=True)
+            with pytest.raises(errors.Conflict, match=f"^A 'tenter api', conductor or compute runs on {shared};"):
+                state.lock(state_dir, shared)
+    with state.lock(tmp_path / "third", shared), pytest.raises(errors.Conflict, match="^A 'tenter up' .pid"):
+        state.lock_role(mine, "conductor", shared=shared)
+    (tmp_path / "link").symlink_to(shared)
+    state.lock(shared, tmp_path / "link").close()
+
+
 def test_clouds_yaml(tmp_path: Path) -> None:
     path = state.write_clouds(tmp_path, "http://127.0.0.1:1", "admin", "s3cret", "admin")
     assert stat.S_IMODE(path.stat().st_mode) == 0o600

@@ -70,6 +70,7 @@ class LibvirtDriver(VirtDriver, SupportsConsoleOutput, SupportsTeardown):
             )
         with self._start_lock:
             self._layout.create()
+            LOG.info("This host's node is %s, as %s says", self._layout.node_uuid(), self._layout.node_file)
             self._images.purge_partial()
             self._kvm = self._look_for_kvm()
             self._host = setup

@@ -111,9 +111,14 @@ class Layout:
                 continue
             yield GuestDir(path)
 
+    @property
+    def node_file(self) -> Path:
+        """Where the node's UUID is kept."""
+        return self.state_dir / "node-uuid"
+
     def node_uuid(self) -> str:
-        """Return the node's UUID, made at the first call and kept in the file ``node-uuid``."""
-        path = self.state_dir / "node-uuid"
+        """Return the node's UUID, made at the first call and kept in ``node_file``."""
+        path = self.node_file
         try:
             return str(UUID(path.read_text(encoding="ascii").strip()))
         except (OSError, ValueError):
