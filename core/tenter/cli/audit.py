@@ -60,6 +60,7 @@ def _summary(found: list[Finding]) -> str:
 def _audit(conf: cfg.ConfigOpts, repair: bool) -> list[Finding]:
     if not has_api_database(conf):
         raise errors.NotFound(f"There is no cloud in {shared_dir(conf)}.")
+    _choose_driver(conf)
     fabric = open_fabric(conf, InProcessBus(), embedded=False)
     network = embedded.load("network", NetworkDriver, conf, shared_dir(conf))  # type: ignore[type-abstract]
     try:
@@ -78,6 +79,13 @@ def _audit(conf: cfg.ConfigOpts, repair: bool) -> list[Finding]:
     finally:
         network.close()
         fabric.close()
+
+
+def _choose_driver(conf: cfg.ConfigOpts) -> None:
+    """Take the virt driver whose guests are here: ``tenter up --driver`` says it in no configuration file."""
+    used = [path.name for path in (Path(conf.state_dir) / "virt").glob("*") if path.is_dir()]
+    if len(used) == 1:
+        conf.set_override("virt_driver", used[0])
 
 
 def _records(auditor: Auditor, repair: bool) -> list[Finding]:
@@ -114,7 +122,11 @@ def _guests(conf: cfg.ConfigOpts, cell: Cell, network: NetworkDriver, repair: bo
         held = state.lock_role(state_dir, "compute")
     except errors.Conflict:
         return None
-    virt = embedded.load("virt", VirtDriver, conf, state_dir)  # type: ignore[type-abstract]
+    try:
+        virt = embedded.load("virt", VirtDriver, conf, state_dir)  # type: ignore[type-abstract]
+    except errors.TenterError as exc:
+        held.close()
+        return [_unreadable(conf, exc)]
     try:
         wired = network.init_host(conf.host)
         virt.init_host(HostSetup(conf.host, wired.namespace, wired.mode))
@@ -122,7 +134,11 @@ def _guests(conf: cfg.ConfigOpts, cell: Cell, network: NetworkDriver, repair: bo
         found = guest_audit.check(cell.db, service_uuid(state_dir, BINARY), virt, destroy=destroy)
         return [on_host(finding, conf.host, cell) for finding in found]
     except errors.TenterError as exc:
-        return [Finding("host.unreadable", conf.host, f"The guests on this host cannot be listed: {exc}", "Mend it.")]
+        return [_unreadable(conf, exc)]
     finally:
         virt.close()
         held.close()
+
+
+def _unreadable(conf: cfg.ConfigOpts, error: errors.TenterError) -> Finding:
+    return Finding("host.unreadable", conf.host, f"The guests on this host cannot be listed: {error}", "Mend it.")

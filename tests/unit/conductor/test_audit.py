@@ -248,6 +248,11 @@ def test_the_command_and_its_exit_codes(make_cloud: MakeCloud, capsys: Any) -> N
     cloud.stop()
     code, out = _command(capsys, cloud, "--repair")
     assert code == 2 and out.startswith(f"guest.unknown [cell1]: Host host-1: No server belongs to guest {stranger}.")
+    # The driver was said on the command line of tenter up, and is in no file.
+    bare = cloud.state_dir / "bare.conf"
+    bare.write_text("[DEFAULT]\nhost = host-1\n[local_network]\nmode = none\n")
+    assert main.main(["audit", "--state-dir", str(cloud.state_dir), "--config-file", str(bare)]) == 2
+    assert "guest.unknown" in capsys.readouterr().out
     assert main.main(["audit", "--state-dir", str(cloud.state_dir / "nothing")]) == 3
 
 
