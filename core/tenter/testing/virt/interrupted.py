@@ -58,8 +58,8 @@ class _DeadlyNetwork(NetworkInfo):
 def main() -> None:
     """Spawn what the recipe in standard input says, and die."""
     recipe: Recipe = pickle.load(sys.stdin.buffer)
-    kit = type("Kit", (Conformance,), {"plugin": recipe.plugin, "kind": recipe.kind, "options": recipe.options})
-    driver: Any = kit.construct(recipe.root, recipe.setup.host, {})
+    kit: Any = type("Kit", (Conformance,), {"plugin": recipe.plugin, "kind": recipe.kind, "options": recipe.options})
+    driver = kit.construct(recipe.root, recipe.setup.host, {})
     driver.init_host(recipe.setup)
     lazy = driver.describe().accepts_unfinished_network
     id, disk_format, size, checksum, file = recipe.image

@@ -130,7 +130,8 @@ class LifeChecks(VirtWorld):
         listed = self.listed(again)
         left = sorted(set(self.leftovers(again)) - set(before))
         assert request.uuid in listed or not left, f"guests() does not list it, but this is left: {', '.join(left)}"
-        assert listed.get(request.uuid) is not PowerState.RUNNING or self.running(again, request.uuid) is not False
+        if listed.get(request.uuid) is PowerState.RUNNING:
+            self.must_run(again, request.uuid, "after a spawn that was killed")
         guest = self.spawn(again, request)
         assert list(self.listed(again)) == [guest.uuid]
         self.must_run(again, guest.uuid, "after the second spawn")

@@ -43,7 +43,7 @@ class VirtWorld(Conformance):
     """Attributes and hooks that an author sets in a subclass, and the fixtures ``start``, ``driver`` and ``new``."""
 
     kind = "virt"
-    plugin: ClassVar[type[VirtDriver]]  # type: ignore[misc]
+    plugin: ClassVar[type[VirtDriver]]
 
     image: ClassVar[Path | None] = None
     """File of an image to spawn guests from; None: 64 KiB that do not boot, for a driver that only looks at data. An

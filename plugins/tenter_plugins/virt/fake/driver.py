@@ -55,13 +55,13 @@ class FakeDriver(VirtDriver, SupportsConsoleOutput, Powers, Migration):
     def __init__(self, setup: PluginSetup) -> None:
         super().__init__(setup)
         self._options = setup.conf.fake
-        self._guests = Guests(setup.state_dir / "guests")
+        self.files = Guests(setup.state_dir / "guests")
         self._images = Images(setup.state_dir / "images")
         self._node_uuid = ""
 
     def init_host(self, setup: HostSetup) -> None:
         """Read the guests that an earlier process made."""
-        self._guests.load()
+        self.files.load()
         self._images.load()
         self._settle_migrations()
         key = self.setup.state_dir / "node.id"
@@ -107,14 +107,14 @@ class FakeDriver(VirtDriver, SupportsConsoleOutput, Powers, Migration):
             "image": image,
             "told": _told(request),
         }
-        self._guests.put(started(guest, f"{request.hostname} booted, addresses {' '.join(addresses) or 'none'}"))
+        self.files.put(started(guest, f"{request.hostname} booted, addresses {' '.join(addresses) or 'none'}"))
         return {"file": f"{request.uuid}.json"}
 
     def destroy(self, request: DestroyRequest) -> None:
         """Remove the guest's file."""
         time.sleep(self._options.destroy_delay)
         self._maybe_fail("destroy", errors.HypervisorUnavailable)
-        self._guests.remove(request.guest.uuid)
+        self.files.remove(request.guest.uuid)
 
     def power_on(self, request: PowerOnRequest) -> None:
         """Set the guest running."""
@@ -133,22 +133,22 @@ class FakeDriver(VirtDriver, SupportsConsoleOutput, Powers, Migration):
 
     def state(self, guest: GuestRef) -> GuestState:
         """Return what the file says."""
-        return _state(self._guests.get(guest.uuid))
+        return _state(self.files.get(guest.uuid))
 
     def guests(self) -> Sequence[GuestState]:
         """Return all guests."""
-        return [_state(guest) for guest in self._guests.all()]
+        return [_state(guest) for guest in self.files.all()]
 
     def console_output(self, request: ConsoleOutputRequest) -> bytes:
         """Return what the guest pretends to have printed."""
-        printed = bytes(self._guests.get(request.guest.uuid)["console"].encode())
+        printed = bytes(self.files.get(request.guest.uuid)["console"].encode())
         return printed[max(0, len(printed) - request.max_bytes) :]
 
     def _power(self, method: str, guest: GuestRef, change: Change) -> None:
-        self._guests.get(guest.uuid)
+        self.files.get(guest.uuid)
         time.sleep(self._options.power_delay)
         self._maybe_fail(method, errors.GuestFailed)
-        self._guests.change(guest.uuid, change)
+        self.files.change(guest.uuid, change)
 
     def _wait(self, seconds: float, request: SpawnRequest) -> None:
         until = time.monotonic() + seconds

@@ -24,27 +24,27 @@ from tenter_plugins.virt.fake.images import Images
 class Powers(SupportsPause, SupportsSnapshot, SupportsResize):
     """What can be done to a guest that is here."""
 
-    _guests: Guests
+    files: Guests
     _images: Images
 
     def pause(self, guest: GuestRef) -> None:
         """Stop the guest's clock."""
-        self._guests.change(guest.uuid, _paused)
+        self.files.change(guest.uuid, _paused)
 
     def unpause(self, guest: GuestRef) -> None:
         """Let the guest's clock go on."""
-        self._guests.change(guest.uuid, _unpaused)
+        self.files.change(guest.uuid, _unpaused)
 
     def snapshot(self, request: SnapshotRequest) -> Snapshot:
         """Return the guest's image: a fake guest writes nothing."""
-        guest = self._guests.get(request.guest.uuid)
+        guest = self.files.get(request.guest.uuid)
         if guest["image"] is None:
             raise errors.GuestFailed(f"Guest {guest['uuid']} has no root disk.")
         return self._images.snapshot(guest["image"])
 
     def resize(self, request: ResizeRequest) -> None:
         """Note the new hardware."""
-        self._guests.change(request.guest.uuid, lambda guest: _resized(guest, request.hardware))
+        self.files.change(request.guest.uuid, lambda guest: _resized(guest, request.hardware))
 
 
 def _paused(guest: Guest) -> Guest:
