@@ -226,7 +226,7 @@ def _end(uuid: str, ended: Mapping[str, Any], connection: sa.Connection) -> None
 
 
 def _positions(cell: Cell) -> Iterator[Problem]:
-    have_guests = table.c.vm_state.in_(("active", "stopped", "paused", "suspended"))
+    have_guests = table.c.vm_state.in_(instances.HAVE_GUESTS)
     nowhere = sa.select(table.c.uuid).where(~_OPEN_OF, have_guests, table.c.host.is_(None))
     unknown = sa.select(table.c.uuid).where(
         ~_OPEN_OF, table.c.node_uuid.is_not(None), table.c.node_uuid.not_in(sa.select(compute_nodes.c.uuid))
