@@ -25,7 +25,6 @@ from tenter.operations.membership import service_uuid
 from tenter.store import presence
 from tenter.store.cell_schema import services
 
-BINARY = "tenter-compute"
 MOST_ROUNDS = 4
 CLEAN, REPAIRED, LEFT, FAILED = 0, 1, 2, 3
 
@@ -103,9 +102,9 @@ def _records(auditor: Auditor, repair: bool) -> list[Finding]:
 def _cell_of(conf: cfg.ConfigOpts, fabric: Fabric) -> Cell | None:
     """Return the cell of the compute whose state directory this is, if there is one."""
     state_dir = Path(conf.state_dir).absolute()
-    if not (state_dir / f"{BINARY}.id").exists():
+    if not (state_dir / f"{presence.COMPUTE}.id").exists():
         return None
-    uuid = service_uuid(state_dir, BINARY)
+    uuid = service_uuid(state_dir, presence.COMPUTE)
     for cell in fabric.cells.all():
         try:
             if presence.look(cell.db, services, uuid) is not None:
@@ -131,7 +130,7 @@ def _guests(conf: cfg.ConfigOpts, cell: Cell, network: NetworkDriver, repair: bo
         wired = network.init_host(conf.host)
         virt.init_host(HostSetup(conf.host, wired.namespace, wired.mode))
         destroy = repair and conf.compute.unknown_guests == "destroy"
-        found = guest_audit.check(cell.db, service_uuid(state_dir, BINARY), virt, destroy=destroy)
+        found = guest_audit.check(cell.db, service_uuid(state_dir, presence.COMPUTE), virt, destroy=destroy)
         return [on_host(finding, conf.host, cell) for finding in found]
     except errors.TenterError as exc:
         return [_unreadable(conf, exc)]

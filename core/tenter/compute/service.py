@@ -22,10 +22,9 @@ from tenter.operations.kinds import all_kinds
 from tenter.operations.membership import Member
 from tenter.operations.model import COMPUTE
 from tenter.operations.runner import Runner, Source
-from tenter.store import cell_schema, hosts, instances, nodes
+from tenter.store import cell_schema, hosts, instances, nodes, presence
 
 LOG = logging.getLogger(__name__)
-BINARY = "tenter-compute"
 
 
 class ComputeEndpoint:
@@ -63,8 +62,8 @@ class ComputeService:
         self._conf = fabric.conf
         self.host: str = self._conf.host
         self._member = Member(
-            cell.db, cell_schema.services, fabric.state_dir, BINARY, self.host, self._conf.compute.report_interval,
-            self._conf.compute.service_down_time, hosts.rename,
+            cell.db, cell_schema.services, fabric.state_dir, presence.COMPUTE, self.host,
+            self._conf.compute.report_interval, self._conf.compute.service_down_time, hosts.rename,
         )  # fmt: skip
         self.uuid = self._member.uuid
         self._guests = Guests(

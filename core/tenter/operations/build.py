@@ -97,7 +97,7 @@ def _made_earlier(context: StepContext) -> Outcome | None:
     for cell_uuid, exists in asked.found.items():
         if exists:
             return _is_there(context, context.cells.get(cell_uuid))
-    seen_in = context.operation.data.get("seen_in")
+    seen_in = context.operation.data.get("seen_in", "")
     return _ask_again(context, seen_in) if seen_in in asked.away else None
 
 

@@ -21,11 +21,10 @@ from tenter import errors
 from tenter.cells import Cell
 from tenter.operations import faults, ports
 from tenter.operations.model import COMPUTE, CONDUCTOR, OperationKind, Outcome, Step, StepContext
-from tenter.store import cell_schema, hosts, instances, leftovers, operations
+from tenter.store import cell_schema, hosts, instances, leftovers, operations, presence
 from tenter.store.operations import Operation
 
 LOG = logging.getLogger(__name__)
-COMPUTE_BINARY = "tenter-compute"
 
 
 @dataclass(frozen=True)
@@ -48,7 +47,7 @@ def enter(
     if locked and not locked_too:
         return Entry(locked=True)
     step, role = ("destroy", COMPUTE) if host else ("finish", CONDUCTOR)
-    if host and hosts.is_down(connection, host, COMPUTE_BINARY, conf.compute.service_down_time):
+    if host and hosts.is_down(connection, host, presence.COMPUTE, conf.compute.service_down_time):
         step, role = "abandon", CONDUCTOR
     # It is younger than all that goes on in the cell, so that it waits for what it cancels.
     began = dataclasses.replace(
