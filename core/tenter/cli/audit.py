@@ -6,6 +6,7 @@ import argparse
 import json
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 
 from oslo_config import cfg
@@ -121,23 +122,14 @@ def _guests(conf: cfg.ConfigOpts, cell: Cell, network: NetworkDriver, repair: bo
         held = state.lock_role(state_dir, "compute")
     except errors.Conflict:
         return None
-    try:
-        virt = embedded.load("virt", VirtDriver, conf, state_dir)  # type: ignore[type-abstract]
-    except errors.TenterError as exc:
-        held.close()
-        return [_unreadable(conf, exc)]
-    try:
-        wired = network.init_host(conf.host)
-        virt.init_host(HostSetup(conf.host, wired.namespace, wired.mode))
-        destroy = repair and conf.compute.unknown_guests == "destroy"
-        found = guest_audit.check(cell.db, service_uuid(state_dir, presence.COMPUTE), virt, destroy=destroy)
-        return [on_host(finding, conf.host, cell) for finding in found]
-    except errors.TenterError as exc:
-        return [_unreadable(conf, exc)]
-    finally:
-        virt.close()
-        held.close()
-
-
-def _unreadable(conf: cfg.ConfigOpts, error: errors.TenterError) -> Finding:
-    return Finding("host.unreadable", conf.host, f"The guests on this host cannot be listed: {error}", "Mend it.")
+    destroy = repair and conf.compute.unknown_guests == "destroy"
+    with closing(held):
+        try:
+            with closing(embedded.load("virt", VirtDriver, conf, state_dir)) as virt:  # type: ignore[type-abstract]
+                wired = network.init_host(conf.host)
+                virt.init_host(HostSetup(conf.host, wired.namespace, wired.mode))
+                found = guest_audit.check(cell.db, service_uuid(state_dir, presence.COMPUTE), virt, destroy=destroy)
+        except errors.TenterError as exc:
+            unreadable = f"The guests on this host cannot be listed: {exc}"
+            return [Finding("host.unreadable", conf.host, unreadable, "Mend it.")]
+    return [on_host(finding, conf.host, cell) for finding in found]
