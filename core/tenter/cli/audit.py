@@ -62,7 +62,7 @@ def _audit(conf: cfg.ConfigOpts, repair: bool) -> list[Finding]:
         raise errors.NotFound(f"There is no cloud in {shared_dir(conf)}.")
     _choose_driver(conf)
     fabric = open_fabric(conf, InProcessBus(), embedded=False)
-    network = embedded.load("network", NetworkDriver, conf, shared_dir(conf))  # type: ignore[type-abstract]
+    network = embedded.load("network", NetworkDriver, conf, shared_dir(conf))
     try:
         cell = _cell_of(conf, fabric)
         guests = _guests(conf, cell, network, repair) if cell is not None else None
@@ -125,7 +125,7 @@ def _guests(conf: cfg.ConfigOpts, cell: Cell, network: NetworkDriver, repair: bo
     destroy = repair and conf.compute.unknown_guests == "destroy"
     with closing(held):
         try:
-            with closing(embedded.load("virt", VirtDriver, conf, state_dir)) as virt:  # type: ignore[type-abstract]
+            with closing(embedded.load("virt", VirtDriver, conf, state_dir)) as virt:
                 wired = network.init_host(conf.host)
                 virt.init_host(HostSetup(conf.host, wired.namespace, wired.mode))
                 found = guest_audit.check(cell.db, service_uuid(state_dir, presence.COMPUTE), virt, destroy=destroy)

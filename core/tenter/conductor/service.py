@@ -33,8 +33,8 @@ def load_scheduler(fabric: Fabric) -> Scheduler:
     return Scheduler(
         conf,
         fabric.cells,
-        load_all("filter", conf.scheduler.filters, HostFilter, conf, state_dir),  # type: ignore[type-abstract]
-        load_all("weigher", conf.scheduler.weighers, HostWeigher, conf, state_dir),  # type: ignore[type-abstract]
+        load_all("filter", conf.scheduler.filters, HostFilter, conf, state_dir),
+        load_all("weigher", conf.scheduler.weighers, HostWeigher, conf, state_dir),
     )
 
 
