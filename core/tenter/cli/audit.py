@@ -18,7 +18,7 @@ from tenter.cli import config, embedded, state
 from tenter.compute import guest_audit
 from tenter.conductor.audit import Auditor, record
 from tenter.conductor.audit_fabric import on_host
-from tenter.contracts.network import NetworkDriver
+from tenter.contracts.network import InitHostRequest, NetworkDriver
 from tenter.contracts.virt import HostSetup, VirtDriver
 from tenter.operations.fabric import Fabric, has_api_database, open_fabric, shared_dir
 from tenter.operations.findings import Finding
@@ -126,7 +126,7 @@ def _guests(conf: cfg.ConfigOpts, cell: Cell, network: NetworkDriver, repair: bo
     with closing(held):
         try:
             with closing(embedded.load("virt", VirtDriver, conf, state_dir)) as virt:
-                wired = network.init_host(conf.host)
+                wired = network.init_host(InitHostRequest(conf.host))
                 virt.init_host(HostSetup(conf.host, wired.namespace, wired.mode))
                 found = guest_audit.check(cell.db, service_uuid(state_dir, presence.COMPUTE), virt, destroy=destroy)
         except errors.TenterError as exc:
