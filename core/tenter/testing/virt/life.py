@@ -44,7 +44,7 @@ class LifeChecks(VirtWorld):
         hardware = self.virtual_hardware(driver, guest.uuid)
         if hardware is None:
             pytest.skip("virtual_hardware() does not tell")
-        assert hardware == request.hardware
+        assert hardware == request.hardware, "it has other hardware than was asked for"
 
     def test_is_told_who_it_is(self, driver: VirtDriver, new: New) -> None:
         """The guest can learn its UUID, hostname, metadata and user data, byte for byte."""
@@ -55,7 +55,8 @@ class LifeChecks(VirtWorld):
         if told is None:
             pytest.skip("told() does not tell")
         wanted = {"uuid": request.uuid, "hostname": "moth", "metadata": {"color": "gr\u00fcn"}, "user_data": user_data}
-        assert told == {name: wanted[name] for name in told}
+        for name, value in told.items():
+            assert value == wanted[name], f"the guest is told other {name} than was asked for"
 
     def test_handle_is_json(self, driver: VirtDriver, new: New) -> None:
         """spawn returns a mapping that survives JSON, for the core stores it."""

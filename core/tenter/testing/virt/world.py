@@ -90,6 +90,11 @@ class VirtWorld(Conformance):
         paths = (str(path.relative_to(root)) for path in sorted(root.rglob("*")))
         return [path for path in paths if not any(fnmatch.fnmatch(path, each) for each in self.cache)]
 
+    def installed(self, driver: VirtDriver) -> list[str]:
+        """Return a name for each thing that the driver has made on the host for itself, outside of its state directory:
+        daemons, bridges, namespaces."""
+        return []
+
     def incarnation(self, driver: VirtDriver, uuid: str) -> object:
         """Return what differs between two starts of a guest, such as its process's id."""
         return None
