@@ -37,11 +37,15 @@ def judge(directory: Path, cases: Sequence[Case], timeout: float = 240.0) -> lis
     sides = sorted({(case.kit, plugin) for case in cases for plugin in (case.honest, case.liar)}, key=_name)
     path.write_text("".join(map(_source, sides)), encoding="utf-8")
     nodes = {f"{path}::{_name(side)}::test_{case.check}" for case in cases for side in _both(case)}
-    options = ["-q", "--tb=native", "-p", "no:cacheprovider", "--conformance-report", report]
+    options = ["-q", "--tb=native", "-p", "tenter.testing.plugin", "--conformance-report", report]
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path),
+        "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
+    }
     done = subprocess.run(
         [sys.executable, "-m", "pytest", *options, *sorted(nodes)],
-        cwd=directory, env={**os.environ, "PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path)},
-        capture_output=True, text=True, timeout=timeout, check=False,
+        cwd=directory, env=environment, capture_output=True, text=True, timeout=timeout, check=False,
     )  # fmt: skip
     assert report.exists(), done.stdout + done.stderr
     found = json.loads(report.read_text())["plugins"]

@@ -19,7 +19,7 @@ class FakeGuests(VirtConformance):
 
     __test__ = False
     plugin = FakeDriver
-    patience = boot_seconds = 3.0
+    patience = boot_seconds = 2.0
     cache = ("images/*",)
 
     def running(self, driver: VirtDriver, uuid: str) -> bool:

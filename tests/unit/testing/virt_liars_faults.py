@@ -227,7 +227,7 @@ class OneAtATime(Liar):
         self._one = threading.Lock()
 
     def spawn(self, request: SpawnRequest) -> Mapping[str, Any]:
-        if not self._one.acquire(timeout=4):
+        if not self._one.acquire(timeout=3):
             raise errors.GuestFailed("another guest is being made")
         try:
             return super().spawn(request)
