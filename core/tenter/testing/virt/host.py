@@ -27,9 +27,7 @@ class HostChecks(VirtWorld):
         assert not missing, f"these methods are missing: {', '.join(missing)}"
         assert compatible(self.plugin.contract, CONTRACT), f"contract is {self.plugin.contract!r}, this is {CONTRACT!r}"
 
-    def test_construction_is_quick_and_changes_nothing(
-        self, make: Callable[..., VirtDriver], state_dir: Path
-    ) -> None:
+    def test_construction_is_quick_and_changes_nothing(self, make: Callable[..., VirtDriver], state_dir: Path) -> None:
         """The constructor only notes things: it is done in a second and writes nothing."""
         before = _files(state_dir)
         began = time.monotonic()

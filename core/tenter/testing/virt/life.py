@@ -119,9 +119,7 @@ class LifeChecks(VirtWorld):
         self.destroy(driver, guest)
         self.must_be_gone(driver, guest.uuid, before, "after two spawns and one destroy")
 
-    def test_interrupted_spawn_is_replaced(
-        self, driver: VirtDriver, start: Start, new: New, image_file: Path
-    ) -> None:
+    def test_interrupted_spawn_is_replaced(self, driver: VirtDriver, start: Start, new: New, image_file: Path) -> None:
         """What a spawn left that was killed in the middle is listed, does not count as running, and is replaced by the
         next spawn."""
         request = new()
@@ -198,13 +196,14 @@ class LifeChecks(VirtWorld):
         """On return of power_off the guest does not run and its disks are kept; power_on starts it again."""
         request = new()
         guest = self.spawn(driver, request)
-        data = self.root_data(driver, guest.uuid)
-        first = self.incarnation(driver, guest.uuid)
+        first, data = self.incarnation(driver, guest.uuid), self.root_data(driver, guest.uuid)
         self.stop(driver, guest)
         self.must_not_run(driver, guest.uuid, "after power_off")
         assert self.root_data(driver, guest.uuid) == data, "the root disk has other data after power_off"
+        data = self.stop_with_data(driver, guest)
         driver.power_on(PowerOnRequest(guest, request.network_info, request.hardware))
         self.must_run(driver, guest.uuid, "after power_on")
+        assert self.root_data(driver, guest.uuid) == data, "the root disk has other data after power_on"
         assert first is None or self.incarnation(driver, guest.uuid) != first, "power_on did not start it"
 
     def test_power_off_asks_first(self, driver: VirtDriver, new: New) -> None:

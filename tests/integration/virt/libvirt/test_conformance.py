@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import os
 import signal
+import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -70,6 +72,29 @@ class TestLibvirt(VirtConformance):
         header = (path / "disk").read_bytes()[:32]
         root = int.from_bytes(header[24:32], "big") // (1 << 30)
         return Hardware(int(domain.findtext("vcpu")), int(domain.findtext("memory")) // 1024, root)
+
+    def root_data(self, driver: VirtDriver, uuid: str) -> object:
+        """See the kit: a digest of the whole disk, as far as the image goes; the tiny guest never writes there."""
+        raw = driver.setup.state_dir / "root-data.raw"
+        disk = str(self._directory(driver, uuid) / "disk")
+        subprocess.run(["qemu-img", "convert", "-U", "-f", "qcow2", "-O", "raw", disk, raw], check=True)
+        try:
+            with raw.open("rb") as file:
+                return hashlib.sha256(file.read(48 * _MIB)).hexdigest()
+        finally:
+            raw.unlink()
+
+    def scribble(self, driver: VirtDriver, uuid: str) -> bool:
+        """See the kit: in the image's last MiB, behind its file system."""
+        disk = str(self._directory(driver, uuid) / "disk")
+        subprocess.run(["qemu-io", "-f", "qcow2", "-c", "write -P 0x5a 47M 64k", disk], check=True, capture_output=True)
+        return True
+
+    def installed(self, driver: VirtDriver) -> list[str]:
+        """See the kit: the driver's own libvirtd."""
+        mark = f"{driver.setup.state_dir}/libvirtd/".encode()
+        found = (pid for pid in processes.pids() if any(mark in word for word in processes.arguments(pid)))
+        return [f"libvirtd {pid}" for pid in found]
 
     def told(self, driver: VirtDriver, uuid: str) -> Mapping[str, object]:
         """See the kit: by the config drive."""
