@@ -227,12 +227,8 @@ class OneAtATime(Liar):
         self._one = threading.Lock()
 
     def spawn(self, request: SpawnRequest) -> Mapping[str, Any]:
-        if not self._one.acquire(timeout=3):
-            raise errors.GuestFailed("another guest is being made")
-        try:
+        with self._one:
             return super().spawn(request)
-        finally:
-            self._one.release()
 
 
 class KeepsTheRequestInItself(Liar):

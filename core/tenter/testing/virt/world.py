@@ -304,7 +304,7 @@ class VirtWorld(Conformance):
         assert done.returncode == -9, f"the spawn to be killed ended by itself: {done.stderr.decode()[-2000:]}"
 
     def stop_with_data(self, driver: VirtDriver, guest: GuestRef) -> object:
-        """Stop the guest, let it have data of its own on its root disk if that can be done, and return ``root_data``."""
+        """Stop the guest, let it have data of its own on its root disk where that can be done; return ``root_data``."""
         self.stop(driver, guest)
         before = self.root_data(driver, guest.uuid)
         if not self.scribble(driver, guest.uuid):
