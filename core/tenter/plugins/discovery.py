@@ -1,0 +1,150 @@
+"""What is installed: entry points, and the distributions that bring them. Nothing of a plugin is imported to know it.
+
+The only module that knows stevedore and the metadata of distributions. stevedore does the loading; its index of entry
+points is not used: it does not know which distribution an entry point is from, holds two that are alike for one,
+notices a file that was changed in place only when two minutes have passed, and takes 0.2 s to be made for 300
+distributions. Reading those few files that name a group of ours takes 10 ms.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+import re
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from importlib import metadata
+from typing import Any
+
+from stevedore import extension
+
+LOG = logging.getLogger(__name__)
+PREFIX = "tenter."
+OPTIONS = "oslo.config.opts"
+"""Group of the functions that list options, for oslo-config-generator."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One entry point, and the distribution that brings it."""
+
+    group: str
+    name: str
+    value: str
+    distribution: str
+    version: str
+    source: metadata.Distribution = field(repr=False, compare=False)
+
+    @property
+    def origin(self) -> str:
+        """Name and version of the distribution."""
+        return f"{self.distribution} {self.version}"
+
+    def load(self) -> Any:
+        """Import what the entry point names and return it. Raises whatever that raises."""
+        if not metadata.EntryPoint.pattern.match(self.value):
+            raise ValueError(f"its entry point {self.value!r} is not of the form module:Class")
+        return _Manager(metadata.EntryPoint(self.name, self.value, self.group)).plugin
+
+    def lacking(self) -> tuple[list[str], str]:
+        """Return which distributions it needs that are not installed, and what ``pip install`` is to be told.
+
+        It needs what its own distribution requires, and what that requires for the extras which stand behind the
+        entry point (``name = module:Class [extra]``).
+        """
+        extras = re.search(r"\[(.*)\]\s*$", self.value)
+        wanted = set(re.split(r"\s*,\s*", extras[1].strip())) if extras else set()
+        missing, told = [], []
+        for requirement in self.source.requires or ():
+            name = re.match(r"[\w.-]+", requirement)
+            extra = re.search(r"extra\s*==\s*['\"]([^'\"]+)", requirement)
+            if name and (extra is None or extra[1] in wanted) and not _is_installed(name[0]):
+                missing.append(name[0])
+                told.append(f"{self.distribution}[{extra[1]}]" if extra else name[0])
+        return missing, " ".join(f"'{word}'" for word in dict.fromkeys(told))
+
+
+class _Manager(extension.ExtensionManager[Any]):
+    """stevedore's manager of one entry point."""
+
+    def __init__(self, entry_point: metadata.EntryPoint) -> None:
+        self._entry_point = entry_point
+        super().__init__(entry_point.group, on_load_failure_callback=_raise)
+
+    def list_entry_points(self) -> list[metadata.EntryPoint]:
+        """Return the one."""
+        return [self._entry_point]
+
+    @property
+    def plugin(self) -> Any:
+        """What it names."""
+        return self.extensions[0].plugin
+
+
+def _raise(manager: object, entry_point: object, exc: BaseException) -> None:
+    raise exc
+
+
+def installed(group: str) -> list[Entry]:
+    """Return all entry points of a group, in the order of ``sys.path``."""
+    return [entry for entry in _scan(tuple(sys.path)) if entry.group == group]
+
+
+def groups() -> set[str]:
+    """Return the names of all groups that begin with ``tenter.``."""
+    return {entry.group for entry in _scan(tuple(sys.path)) if entry.group.startswith(PREFIX)}
+
+
+def options() -> list[Entry]:
+    """Return the functions that list options (group ``oslo.config.opts``), of distributions that bring plugins."""
+    return installed(OPTIONS)
+
+
+def load_listed(entry: Entry) -> list[tuple[str, list[Any]]]:
+    """Return the options by section that such a function lists. Raises whatever it raises."""
+    lister: Callable[[], list[tuple[Any, list[Any]]]] = entry.load()
+    return [(str(getattr(section, "name", section) or "DEFAULT"), list(found)) for section, found in lister()]
+
+
+@functools.lru_cache(maxsize=1)
+def _scan(path: tuple[str, ...]) -> tuple[Entry, ...]:
+    """Return the entry points of all distributions that have a group of ours. Of two distributions of one name the
+    first on the path counts, as everywhere in Python."""
+    seen: set[str] = set()
+    found: list[Entry] = []
+    for distribution in metadata.distributions():
+        try:
+            text = distribution.read_text("entry_points.txt")
+            if text is None or f"[{PREFIX}" not in text:
+                continue
+            name, version = _named(distribution)
+            key = re.sub(r"[-_.]+", "-", name).lower()
+            if key not in seen:
+                seen.add(key)
+                found += _entries(distribution, name, version)
+        except Exception as exc:  # one that is damaged must not hide the others
+            LOG.warning("The distribution in %s cannot be read: %s", distribution.locate_file(""), exc)
+    return tuple(found)
+
+
+def _entries(distribution: metadata.Distribution, name: str, version: str) -> Iterator[Entry]:
+    for entry_point in distribution.entry_points:
+        if entry_point.group.startswith(PREFIX) or entry_point.group == OPTIONS:
+            yield Entry(entry_point.group, entry_point.name, entry_point.value, name, version, distribution)
+
+
+def _named(distribution: metadata.Distribution) -> tuple[str, str]:
+    """Return name and version. ``Distribution.name`` parses all of the file, which takes ten times as long."""
+    text = distribution.read_text("METADATA") or distribution.read_text("PKG-INFO") or ""
+    found = dict(re.findall(r"^(Name|Version):[ \t]*(.+?)[ \t\r]*$", text.partition("\n\n")[0], re.MULTILINE))
+    name = found.get("Name", f"a distribution without name in {distribution.locate_file('')}")
+    return name, found.get("Version", "?")
+
+
+def _is_installed(distribution: str) -> bool:
+    try:
+        metadata.distribution(distribution)
+    except metadata.PackageNotFoundError:
+        return False
+    return True

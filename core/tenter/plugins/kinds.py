@@ -1,0 +1,75 @@
+"""The kinds of plugins there are, and how those of a kind are enabled."""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass
+from typing import cast
+
+from oslo_config import cfg
+
+from tenter.contracts.base import Plugin
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of plugin. ``options`` (``section.name``) say which are enabled: one name of a driver, names in order
+    of an extension. ``contract`` (``module:Class``) is imported only when a plugin of the kind is loaded."""
+
+    name: str
+    group: str
+    contract: str
+    options: tuple[str, ...]
+    driver: bool = False
+
+    def base(self) -> type[Plugin]:
+        """Return the contract's class."""
+        module, _, name = self.contract.partition(":")
+        return cast("type[Plugin]", getattr(importlib.import_module(module), name))
+
+    @property
+    def where(self) -> str:
+        """The option that an operator looks at first, as ``[section] name``."""
+        section, _, name = self.options[0].rpartition(".")
+        return f"[{section}] {name}"
+
+
+def _driver(name: str, contract: str) -> Kind:
+    return Kind(name, f"tenter.{name}", contract, (f"DEFAULT.{name}_driver",), driver=True)
+
+
+def _extension(name: str, group: str, contract: str, *options: str) -> Kind:
+    return Kind(name, group, contract, options)
+
+
+_SCHEDULER = "tenter.contracts.scheduling"
+
+KINDS = {
+    kind.name: kind
+    for kind in (
+        _driver("virt", "tenter.contracts.virt:VirtDriver"),
+        _driver("network", "tenter.contracts.network:NetworkDriver"),
+        _driver("image", "tenter.contracts.image:ImageDriver"),
+        _driver("identity", "tenter.contracts.identity:IdentityDriver"),
+        _extension("filter", "tenter.scheduler.filters", f"{_SCHEDULER}:HostFilter",
+                   "scheduler.filters", "scheduler.extra_filters"),
+        _extension("weigher", "tenter.scheduler.weighers", f"{_SCHEDULER}:HostWeigher",
+                   "scheduler.weighers", "scheduler.extra_weighers"),
+    )
+}  # fmt: skip
+
+GROUPS = {kind.name: kind.group for kind in KINDS.values()}
+
+
+def enabled(kind: str, conf: cfg.ConfigOpts) -> list[str]:
+    """Return the names of the plugins of a kind that the configuration enables, in order, each once.
+
+    Several may stand in one value of an option that adds up over files, separated by commas, as in one that does not.
+    """
+    found: dict[str, None] = {}
+    for option in KINDS[kind].options:
+        section, _, name = option.rpartition(".")
+        value = conf[name] if section == "DEFAULT" else conf[section][name]
+        for word in [value] if isinstance(value, str) else value or ():
+            found.update(dict.fromkeys(filter(None, (part.strip() for part in word.split(",")))))
+    return list(found)
