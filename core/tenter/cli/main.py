@@ -34,6 +34,9 @@ def _parser() -> argparse.ArgumentParser:
     common.add_argument(
         "--config-file", metavar="FILE", action="append", help="read FILE instead of the usual places; may be repeated"
     )
+    common.add_argument(
+        "--config-dir", metavar="DIR", action="append", help="read DIR/*.conf, after files that are named; may be repeated"
+    )
 
     up = commands.add_parser(
         "up", parents=[common], help="run the whole cloud in this process",

@@ -9,8 +9,9 @@ from collections.abc import Callable
 from tenter import errors
 from tenter.conductor.audit import Duty
 from tenter.conductor.watch import Watch
+from tenter.contracts.filter import HostFilter
 from tenter.contracts.network import NetworkDriver
-from tenter.contracts.scheduling import HostFilter, HostWeigher
+from tenter.contracts.weigher import HostWeigher
 from tenter.operations.fabric import Fabric
 from tenter.operations.kinds import all_kinds
 from tenter.operations.membership import Member

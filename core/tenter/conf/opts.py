@@ -74,7 +74,8 @@ def problems(conf: cfg.ConfigOpts) -> list[str]:
 
 def known_options(conf: cfg.ConfigOpts) -> Known:
     """Return what is known without plugins: options of the core, of the log, of oslo.config itself and its sources."""
-    known = names_by_section([*list_opts(), *((section or "DEFAULT", found) for section, found in log_options.list_opts())])
+    log = [(section or "DEFAULT", found) for section, found in log_options.list_opts()]
+    known = names_by_section([*list_opts(), *log])
     known["DEFAULT"] |= {name for name in conf if name not in known}
     for source in conf.config_source or ():
         known[source.lower()] = set(conf[source])

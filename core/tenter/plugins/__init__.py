@@ -1,5 +1,6 @@
-"""How plugins are found, version-checked, constructed and reported on. Nobody else knows stevedore and pluggy.
+"""How plugins are found, version-checked, constructed and reported on.
 
+The only package that knows stevedore and pluggy.
 ``kinds`` says which kinds there are and how those of a kind are enabled, ``discovery`` what is installed, ``loading``
 makes a plugin of a name, and ``report`` says of every plugin what an operator should know.
 """

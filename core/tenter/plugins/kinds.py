@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import importlib
+import os
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 from oslo_config import cfg
 
@@ -21,11 +22,16 @@ class Kind:
     contract: str
     options: tuple[str, ...]
     driver: bool = False
+    check: str = ""
+    """``module:function`` that is called with a plugin's class, and raises PluginBroken for one that cannot be used."""
+
+    def checked(self, cls: type[Plugin]) -> object:
+        """Return what ``check`` returns for a class. Raises PluginBroken."""
+        return _imported(self.check)(cls) if self.check else None
 
     def base(self) -> type[Plugin]:
         """Return the contract's class."""
-        module, _, name = self.contract.partition(":")
-        return cast("type[Plugin]", getattr(importlib.import_module(module), name))
+        return cast("type[Plugin]", _imported(self.contract))
 
     @property
     def where(self) -> str:
@@ -34,15 +40,18 @@ class Kind:
         return f"[{section}] {name}"
 
 
+def _imported(what: str) -> Any:
+    module, _, name = what.partition(":")
+    return getattr(importlib.import_module(module), name)
+
+
 def _driver(name: str, contract: str) -> Kind:
     return Kind(name, f"tenter.{name}", contract, (f"DEFAULT.{name}_driver",), driver=True)
 
 
-def _extension(name: str, group: str, contract: str, *options: str) -> Kind:
-    return Kind(name, group, contract, options)
+def _extension(name: str, group: str, contract: str, *options: str, check: str = "") -> Kind:
+    return Kind(name, group, contract, options, check=check)
 
-
-_SCHEDULER = "tenter.contracts.scheduling"
 
 KINDS = {
     kind.name: kind
@@ -50,10 +59,11 @@ KINDS = {
         _driver("virt", "tenter.contracts.virt:VirtDriver"),
         _driver("network", "tenter.contracts.network:NetworkDriver"),
         _driver("image", "tenter.contracts.image:ImageDriver"),
+        _driver("volume", "tenter.contracts.volume:VolumeDriver"),
         _driver("identity", "tenter.contracts.identity:IdentityDriver"),
-        _extension("filter", "tenter.scheduler.filters", f"{_SCHEDULER}:HostFilter",
+        _extension("filter", "tenter.scheduler.filters", "tenter.contracts.filter:HostFilter",
                    "scheduler.filters", "scheduler.extra_filters"),
-        _extension("weigher", "tenter.scheduler.weighers", f"{_SCHEDULER}:HostWeigher",
+        _extension("weigher", "tenter.scheduler.weighers", "tenter.contracts.weigher:HostWeigher",
                    "scheduler.weighers", "scheduler.extra_weighers"),
     )
 }  # fmt: skip
@@ -69,7 +79,11 @@ def enabled(kind: str, conf: cfg.ConfigOpts) -> list[str]:
     found: dict[str, None] = {}
     for option in KINDS[kind].options:
         section, _, name = option.rpartition(".")
-        value = conf[name] if section == "DEFAULT" else conf[section][name]
+        place = None if section == "DEFAULT" else section
+        value = conf[name] if place is None else conf[place][name]
+        location = conf.get_location(name, place)
+        if location is not None and location.location is cfg.Locations.environment:
+            value = os.environ[location.detail]  # of an option that adds up oslo.config makes a value of each letter
         for word in [value] if isinstance(value, str) else value or ():
             found.update(dict.fromkeys(filter(None, (part.strip() for part in word.split(",")))))
     return list(found)

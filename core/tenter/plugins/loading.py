@@ -147,6 +147,10 @@ def check_class(kind: str, entry: Entry, loaded: object, base: type[P]) -> type[
     if inspect.isabstract(loaded):
         lacks = ", ".join(sorted(getattr(loaded, "__abstractmethods__", ())))
         raise broken(kind, entry, f"lacks what its contract asks for: {lacks}. {_release(kind, entry)}")
+    try:
+        KINDS[kind].checked(loaded)
+    except errors.PluginBroken as exc:
+        raise broken(kind, entry, f"cannot be used: {said(exc)}. {_release(kind, entry)}") from exc
     return loaded
 
 

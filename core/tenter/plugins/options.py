@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import sys
 from collections.abc import Iterable, Iterator
 
 from oslo_config import cfg
@@ -22,7 +21,7 @@ Options = list[tuple[str, list[cfg.Opt]]]
 def namespaces() -> list[str]:
     """Return the namespaces that oslo-config-generator and -validator are to be given: of the core, of installed
     plugins whose options can be listed, of the log."""
-    listed = {entry.name for entry in discovery.options() if _listed(entry, sys.stderr.write) is not None}
+    listed = {entry.name for entry in discovery.options() if _listed(entry) is not None}
     return ["tenter", *sorted(listed - {"tenter"}), "oslo.log"]
 
 
@@ -52,7 +51,7 @@ def _listings(conf: cfg.ConfigOpts, found: Iterable[Unknown]) -> Iterator[Option
         return not any(section in entry.name.replace("-", "_") for section in sections)
 
     for entry in sorted(discovery.options(), key=unlikely):
-        options = _listed(entry, LOG.warning)
+        options = _listed(entry)
         if options is not None:
             yield options
     for kind in KINDS.values():
@@ -65,11 +64,10 @@ def _listings(conf: cfg.ConfigOpts, found: Iterable[Unknown]) -> Iterator[Option
                 continue
 
 
-def _listed(entry: discovery.Entry, warn: object) -> Options | None:
+def _listed(entry: discovery.Entry) -> Options | None:
+    """Return what one function lists, None with a warning in the log if it cannot."""
     try:
         return discovery.load_listed(entry)
     except (Exception, SystemExit) as exc:
-        sentence = f"The options that {entry.origin} lists as {entry.name!r} cannot be read: {said(exc)}."
-        if callable(warn):
-            warn(sentence)
+        LOG.warning("The options that %s lists as %r cannot be read: %s", entry.origin, entry.name, said(exc))
         return None

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from tenter.contracts.scheduling import HostView, HostWeigher, PlacementRequest
+from tenter.contracts.scheduling import HostView, PlacementRequest
+from tenter.contracts.weigher import HostWeigher
 from tenter_plugins.weighers.options import BUILD_FAILURE, SECTION
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from tenter.contracts.scheduling import HostView, HostWeigher, PlacementRequest
+from tenter.contracts.scheduling import HostView, PlacementRequest
+from tenter.contracts.weigher import HostWeigher
 from tenter_plugins.weighers.options import CPU, DISK, RAM, SECTION
 
 
