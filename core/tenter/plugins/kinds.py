@@ -22,6 +22,9 @@ class Kind:
     contract: str
     options: tuple[str, ...]
     driver: bool = False
+    optional: bool = False
+    """Of a driver: none need be chosen."""
+
     check: str = ""
     """``module:function`` that is called with a plugin's class, and raises PluginBroken for one that cannot be used."""
 
@@ -45,8 +48,8 @@ def _imported(what: str) -> Any:
     return getattr(importlib.import_module(module), name)
 
 
-def _driver(name: str, contract: str) -> Kind:
-    return Kind(name, f"tenter.{name}", contract, (f"DEFAULT.{name}_driver",), driver=True)
+def _driver(name: str, contract: str, optional: bool = False) -> Kind:
+    return Kind(name, f"tenter.{name}", contract, (f"DEFAULT.{name}_driver",), driver=True, optional=optional)
 
 
 def _extension(name: str, group: str, contract: str, *options: str, check: str = "") -> Kind:
@@ -59,7 +62,7 @@ KINDS = {
         _driver("virt", "tenter.contracts.virt:VirtDriver"),
         _driver("network", "tenter.contracts.network:NetworkDriver"),
         _driver("image", "tenter.contracts.image:ImageDriver"),
-        _driver("volume", "tenter.contracts.volume:VolumeDriver"),
+        _driver("volume", "tenter.contracts.volume:VolumeDriver", optional=True),
         _driver("identity", "tenter.contracts.identity:IdentityDriver"),
         _extension("filter", "tenter.scheduler.filters", "tenter.contracts.filter:HostFilter",
                    "scheduler.filters", "scheduler.extra_filters"),

@@ -120,14 +120,21 @@ def import_plugin(kind: str, entry: Entry) -> Any:
 
 
 def _remedy(kind: str, entry: Entry, exc: BaseException) -> str:
-    lacking, told = entry.lacking()
-    if lacking:
-        return f"Not installed, but needed: {', '.join(lacking)}. Install it (pip install {told}), or {_instead(kind)}."
+    if needs := lacking(kind, entry):
+        return f"It {needs}"
     if isinstance(exc, ModuleNotFoundError) and exc.name:
         top = exc.name.partition(".")[0]
         if top != entry.value.partition(".")[0].partition(":")[0].strip():
             return f"Install the library that brings {top!r}, or {_instead(kind)}."
     return f"Install a release of {entry.distribution} that works, or {_instead(kind)}."
+
+
+def lacking(kind: str, entry: Entry) -> str:
+    """Return the rest of a sentence on distributions that a plugin needs and that are not installed; else nothing."""
+    needs, told = entry.lacking()
+    if not needs:
+        return ""
+    return f"needs {' and '.join(needs)}, not installed: pip install {told}, or {_instead(kind)}."
 
 
 def check_class(kind: str, entry: Entry, loaded: object, base: type[P]) -> type[P]:
