@@ -48,7 +48,8 @@ def remove(directory: Path, name: str, version: str = "1.0") -> None:
 
 def environment(*directories: Path) -> dict[str, str]:
     """Return the variables of a process that is to find what is installed in the directories."""
-    return {"PYTHONPATH": os.pathsep.join([*map(str, directories), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)}
+    inherited = os.environ.get("PYTHONPATH")
+    return {"PYTHONPATH": os.pathsep.join([*map(str, directories), *([inherited] if inherited else [])])}
 
 
 def _info(directory: Path, name: str, version: str) -> Path:

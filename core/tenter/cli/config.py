@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from oslo_config import cfg, generator
+from oslo_config import cfg
 
 from tenter import errors
 from tenter.conf import new_conf
@@ -25,5 +25,7 @@ def read(args: argparse.Namespace, **overrides: Any) -> cfg.ConfigOpts:
 
 def sample() -> int:
     """Print every option of the core and of the installed plugins, as a commented tenter.conf."""
+    from oslo_config import generator  # imports much that only this needs
+
     generator.main([word for name in namespaces() for word in ("--namespace", name)])
     return 0

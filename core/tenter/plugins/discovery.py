@@ -53,16 +53,16 @@ class Entry:
         It needs what its own distribution requires, and what that requires for the extras which stand behind the
         entry point (``name = module:Class [extra]``).
         """
+        from packaging import requirements  # only who reports needs it
+
         extras = re.search(r"\[(.*)\]\s*$", self.value)
-        wanted = set(re.split(r"\s*,\s*", extras[1].strip())) if extras else set()
-        missing, told = [], []
-        for requirement in self.source.requires or ():
-            name = re.match(r"[\w.-]+", requirement)
-            extra = re.search(r"extra\s*==\s*['\"]([^'\"]+)", requirement)
-            if name and (extra is None or extra[1] in wanted) and not _is_installed(name[0]):
-                missing.append(name[0])
-                told.append(f"{self.distribution}[{extra[1]}]" if extra else name[0])
-        return missing, " ".join(f"'{word}'" for word in dict.fromkeys(told))
+        told: dict[str, str] = {}
+        for extra in ("", *(re.split(r"\s*,\s*", extras[1].strip()) if extras else ())):
+            for requirement in map(requirements.Requirement, self.source.requires or ()):
+                wanted = requirement.marker is None or requirement.marker.evaluate({"extra": extra})
+                if wanted and not _is_installed(requirement.name):
+                    told.setdefault(requirement.name, f"{self.distribution}[{extra}]" if extra else requirement.name)
+        return list(told), " ".join(f"'{word}'" for word in dict.fromkeys(told.values()))
 
 
 class _Manager(extension.ExtensionManager[Any]):

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import inspect
 import logging
 import socket
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -183,9 +184,16 @@ def load(kind: str, name: str, base: type[P], conf: cfg.ConfigOpts, state_dir: P
     cls = load_class(kind, name, base)
     configure(kind, name, cls, conf)
     own = state_dir / kind / name
-    try:
+    with starting(kind, name):
         own.mkdir(parents=True, exist_ok=True)
         return cls(PluginSetup(conf=conf, state_dir=own, host=host))
+
+
+@contextlib.contextmanager
+def starting(kind: str, name: str) -> Iterator[None]:
+    """Turn what a plugin raises while it is made into PluginBroken, or the same error of ours, in its name."""
+    try:
+        yield
     except (Exception, SystemExit) as exc:
         LOG.debug("The constructor of the %s plugin %s failed", kind, name, exc_info=True)
         entry, why = find(kind, name), f"cannot start: {said(exc)}."

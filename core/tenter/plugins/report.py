@@ -29,7 +29,7 @@ from tenter.plugins.loading import (
     import_plugin,
     lacking,
     missing,
-    said,
+    starting,
 )
 
 ENABLED, AVAILABLE, BROKEN, MISSING = "enabled", "available", "broken", "missing"
@@ -172,21 +172,18 @@ def capabilities(report: Report, conf: cfg.ConfigOpts, state_dir: Path) -> Mappi
     """Construct the plugin, and return what it says of itself; empty for one that says nothing.
 
     Nothing on the host is changed: ``init_host`` is not called, and a plugin that has no directory below ``state_dir``
-    yet gets one that goes away again. Raises PluginBroken, or Invalid for the value of an option.
+    yet gets one that goes away again. Raises PluginBroken, or what ``loading.load`` raises.
     """
-    subject = f"The {report.kind} plugin {report.name!r} of {report.distribution} {report.version}"
+    kind, name = report.kind, report.name
     if report.cls is None or report.reason:
-        raise errors.PluginBroken(f"{subject} {report.reason}")
-    configure(report.kind, report.name, report.cls, conf)
-    try:
-        with _own_directory(state_dir / report.kind / report.name) as own, contextlib.redirect_stdout(sys.stderr):
-            plugin = report.cls(PluginSetup(conf=conf, state_dir=own, host=conf.host))
-            try:
-                return _described(plugin)
-            finally:
-                plugin.close()
-    except (Exception, SystemExit) as exc:
-        raise errors.PluginBroken(f"{subject} cannot start: {said(exc)}.") from exc
+        raise broken(kind, find(kind, name), report.reason)
+    configure(kind, name, report.cls, conf)
+    with starting(kind, name), contextlib.redirect_stdout(sys.stderr), _directory(state_dir / kind / name) as own:
+        plugin = report.cls(PluginSetup(conf=conf, state_dir=own, host=conf.host))
+        try:
+            return _described(plugin)
+        finally:
+            plugin.close()
 
 
 def _described(plugin: Any) -> Mapping[str, Capability]:
@@ -195,7 +192,7 @@ def _described(plugin: Any) -> Mapping[str, Capability]:
 
 
 @contextlib.contextmanager
-def _own_directory(own: Path) -> Iterator[Path]:
+def _directory(own: Path) -> Iterator[Path]:
     if os.path.isdir(own):
         yield own
     else:

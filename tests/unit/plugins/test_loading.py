@@ -78,8 +78,8 @@ MODULE = """
 @pytest.fixture
 def acme(install: Install) -> None:
     """The distribution acme, with a filter for each class above and entry points that are wrong otherwise."""
-    classes = ("Undeclared", "Good", "Inherits", "Newer", "Older", "Nonsense", "Unfinished", "Raising", "Mute", "Exiting",
-               "Away", "Clashing", "Odd", "VALUE", "VirtDriver")  # fmt: skip
+    classes = ("Undeclared", "Good", "Inherits", "Newer", "Older", "Nonsense", "Unfinished", "Raising", "Mute",
+               "Exiting", "Away", "Clashing", "Odd", "VALUE", "VirtDriver")  # fmt: skip
     values = {name: f"acme_filters:{name}" for name in classes}
     values |= {"Lost": "acme_lost:Thing", "Gone": "acme_filters:Gone", "Malformed": "acme filters",
                "Quits": "acme_quits:Thing", "Spoilt": "acme_spoilt:Thing", "Claims": "acme_claims:Thing"}  # fmt: skip
@@ -137,7 +137,8 @@ def test_what_a_constructor_says_in_our_words_keeps_its_class(acme: None, conf: 
 
 
 def test_a_missing_library_is_named_with_what_brings_it(install: Install, conf: cfg.ConfigOpts) -> None:
-    required = ["acme-sdk >= 2", "acme-fast; extra == 'fast'", "acme-other; extra == 'other'", "pluggy"]
+    required = ["acme-sdk >= 2", "acme-fast; extra == 'fast'", "acme-other; extra == 'other'", "pluggy",
+                "acme-old; python_version < '3'"]  # fmt: skip
     source = {"acme_needs.py": "import acme_sdk"}
     install("acme", {FILTERS: {"A": "acme_needs:A", "B": "acme_needs:B [fast]"}}, source, requires=required)
     with pytest.raises(errors.PluginBroken) as raised:
