@@ -58,7 +58,11 @@ class Entry:
         extras = re.search(r"\[(.*)\]\s*$", self.value)
         told: dict[str, str] = {}
         for extra in ("", *(re.split(r"\s*,\s*", extras[1].strip()) if extras else ())):
-            for requirement in map(requirements.Requirement, self.source.requires or ()):
+            for text in self.source.requires or ():
+                try:
+                    requirement = requirements.Requirement(text)
+                except requirements.InvalidRequirement:  # says nothing, and must not hide what else is wrong
+                    continue
                 wanted = requirement.marker is None or requirement.marker.evaluate({"extra": extra})
                 if wanted and not _is_installed(requirement.name):
                     told.setdefault(requirement.name, f"{self.distribution}[{extra}]" if extra else requirement.name)

@@ -138,7 +138,7 @@ def test_what_a_constructor_says_in_our_words_keeps_its_class(acme: None, conf: 
 
 def test_a_missing_library_is_named_with_what_brings_it(install: Install, conf: cfg.ConfigOpts) -> None:
     required = ["acme-sdk >= 2", "acme-fast; extra == 'fast'", "acme-other; extra == 'other'", "pluggy",
-                "acme-old; python_version < '3'"]  # fmt: skip
+                "acme-old; python_version < '3'", "?!"]  # fmt: skip
     source = {"acme_needs.py": "import acme_sdk"}
     install("acme", {FILTERS: {"A": "acme_needs:A", "B": "acme_needs:B [fast]"}}, source, requires=required)
     with pytest.raises(errors.PluginBroken) as raised:
