@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pty
+import subprocess
 import sys
 from pathlib import Path
 
@@ -31,7 +32,8 @@ def _install(acme: Acme) -> None:
 
 def test_list_show_and_check(acme: Acme) -> None:
     _install(acme)
-    acme.conf("[scheduler]\nextra_filters = Acme\n[acme]\nsize = 7\n[compute]\nreserved_host_memory = 1\n[acem]\nx = 1\n")
+    acme.conf("[scheduler]\nextra_filters = Acme\n[acme]\nsize = 7\n")
+    acme.conf("[compute]\nreserved_host_memory = 1\n[acem]\nx = 1\n")
     code, out, err = acme.run("plugin", "list")
     assert (code, err) == (0, "")
     rows = [line.split() for line in out.splitlines()]
@@ -42,8 +44,8 @@ def test_list_show_and_check(acme: Acme) -> None:
 
     code, out, err = acme.run("plugin", "show", "Acme", OS_ACME__KEY="hunter2")
     assert code == 0, err
-    for words in ("acme-filters 2.0", "acme_filter:Acme", "enabled", "options in [acme]", "size = 7  (integer, default 3)",
-                  "key = (secret)  (string, default none)", "How large."):  # fmt: skip
+    for words in ("acme-filters 2.0", "acme_filter:Acme", "enabled", "options in [acme]", "How large.",
+                  "size = 7  (integer, default 3)", "key = (secret)  (string, default none)"):  # fmt: skip
         assert words in out
     assert "hunter2" not in out
     assert "several kinds: virt, filter" in acme.refused("plugin", "show", "fake")
@@ -53,9 +55,9 @@ def test_list_show_and_check(acme: Acme) -> None:
 
     code, out, err = acme.run("plugin", "check")
     assert (code, out) == (0, "What is configured can start.\n")
-    assert err.splitlines() == [
-        f"warning: {acme.conf_file}: [compute] reserved_host_memory is not known; did you mean reserved_host_memory_mb?",
-        f"warning: {acme.conf_file}: section [acem] is not known; did you mean [acme]?",
+    assert err.replace(f"warning: {acme.conf_file}: ", "").splitlines() == [
+        "[compute] reserved_host_memory is not known; did you mean reserved_host_memory_mb?",
+        "section [acem] is not known; did you mean [acme]?",
     ]
     assert not acme.state_dir.exists(), "nothing on the host may be changed"
 
@@ -74,12 +76,9 @@ def test_check_says_all_that_is_wrong(acme: Acme) -> None:
 
 def test_a_table_on_a_terminal(acme: Acme) -> None:
     main, other = pty.openpty()
-    child = os.fork()
-    if child == 0:
-        os.dup2(other, 1)
-        environment = {**os.environ, "COLUMNS": "160", "TERM": "xterm"}
-        command = [sys.executable, "-m", "tenter.cli.main", "plugin", "list", "--config-file", str(acme.conf_file)]
-        os.execve(sys.executable, command, environment)
+    environment = {**os.environ, "COLUMNS": "160", "TERM": "xterm"}
+    command = [sys.executable, "-m", "tenter.cli.main", "plugin", "list", "--config-file", str(acme.conf_file)]
+    child = subprocess.Popen(command, stdout=other, env=environment)
     os.close(other)
     shown = b""
     try:
@@ -88,7 +87,7 @@ def test_a_table_on_a_terminal(acme: Acme) -> None:
     except OSError:  # the other end is closed
         pass
     os.close(main)
-    assert os.waitpid(child, 0)[1] == 0
+    assert child.wait(60) == 0
     assert "│" in shown.decode() and "ComputeFilter" in shown.decode()
 
 
