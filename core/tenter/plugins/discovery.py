@@ -3,7 +3,7 @@
 The only module that knows stevedore and the metadata of distributions. stevedore does the loading; its index of entry
 points is not used: it does not know which distribution an entry point is from, holds two that are alike for one,
 notices a file that was changed in place only when two minutes have passed, and takes 0.2 s to be made for 300
-distributions. Reading those few files that name a group of ours takes 10 ms.
+distributions. To read the same files for our groups only takes 20 ms.
 """
 
 from __future__ import annotations
@@ -32,14 +32,31 @@ class Entry:
     group: str
     name: str
     value: str
-    distribution: str
-    version: str
     source: metadata.Distribution = field(repr=False, compare=False)
+
+    @property
+    def distribution(self) -> str:
+        """Name of the distribution."""
+        return self._named[0]
+
+    @property
+    def version(self) -> str:
+        """Version of the distribution."""
+        return self._named[1]
 
     @property
     def origin(self) -> str:
         """Name and version of the distribution."""
-        return f"{self.distribution} {self.version}"
+        return " ".join(self._named)
+
+    @functools.cached_property
+    def _named(self) -> tuple[str, str]:
+        try:
+            found = self.source.metadata
+            name, version = found["Name"], found["Version"]
+        except Exception:  # what is raised where there is no such file differs between versions of Python
+            name = version = None
+        return name or f"a distribution without name in {self.source.locate_file('')}", version or "of unknown version"
 
     def load(self) -> Any:
         """Import what the entry point names and return it. Raises whatever that raises."""
@@ -120,30 +137,32 @@ def _scan(path: tuple[str, ...]) -> tuple[Entry, ...]:
     for distribution in metadata.distributions():
         try:
             text = distribution.read_text("entry_points.txt")
-            if text is None or f"[{PREFIX}" not in text:
-                continue
-            name, version = _named(distribution)
-            key = re.sub(r"[-_.]+", "-", name).lower()
-            if key not in seen:
-                seen.add(key)
-                found += _entries(distribution, name, version)
+            key = _key(distribution)
+            if key not in seen and text is not None and f"[{PREFIX}" in text:
+                found += (Entry(*words, distribution) for words in _parsed(text))
+            seen.add(key)
         except Exception as exc:  # one that is damaged must not hide the others
             LOG.warning("The distribution in %s cannot be read: %s", distribution.locate_file(""), exc)
     return tuple(found)
 
 
-def _entries(distribution: metadata.Distribution, name: str, version: str) -> Iterator[Entry]:
-    for entry_point in distribution.entry_points:
-        if entry_point.group.startswith(PREFIX) or entry_point.group == OPTIONS:
-            yield Entry(entry_point.group, entry_point.name, entry_point.value, name, version, distribution)
+def _key(distribution: metadata.Distribution) -> str:
+    """Return a distribution's normalized name. Where it can be told from the name of its directory, as importlib does
+    for itself, no file need be read for it."""
+    quick: str | None = getattr(distribution, "_normalized_name", None)
+    return quick or re.sub(r"[-_.]+", "_", distribution.metadata["Name"] or "").lower()
 
 
-def _named(distribution: metadata.Distribution) -> tuple[str, str]:
-    """Return name and version. ``Distribution.name`` parses all of the file, which takes ten times as long."""
-    text = distribution.read_text("METADATA") or distribution.read_text("PKG-INFO") or ""
-    found = dict(re.findall(r"^(Name|Version):[ \t]*(.+?)[ \t\r]*$", text.partition("\n\n")[0], re.MULTILINE))
-    name = found.get("Name", f"a distribution without name in {distribution.locate_file('')}")
-    return name, found.get("Version", "?")
+def _parsed(text: str) -> Iterator[tuple[str, str, str]]:
+    """Yield group, name and value of our entry points in an ``entry_points.txt`` (the PyPA's entry points
+    specification). ``Distribution.entry_points`` would read the file once more, and parse what is not ours."""
+    group = ""
+    for line in map(str.strip, text.splitlines()):
+        if line.startswith("[") and line.endswith("]"):
+            group = line[1:-1]
+        elif "=" in line and not line.startswith(("#", ";")) and (group.startswith(PREFIX) or group == OPTIONS):
+            name, _, value = line.partition("=")
+            yield group, name.strip(), value.strip()
 
 
 def _is_installed(distribution: str) -> bool:
