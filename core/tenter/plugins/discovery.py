@@ -8,6 +8,7 @@ distributions. To read the same files for our groups only takes 20 ms.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import logging
 import re
@@ -51,11 +52,9 @@ class Entry:
 
     @functools.cached_property
     def _named(self) -> tuple[str, str]:
-        try:
-            found = self.source.metadata
-            name, version = found["Name"], found["Version"]
-        except Exception:  # what is raised where there is no such file differs between versions of Python
-            name = version = None
+        name = version = ""
+        with contextlib.suppress(Exception):  # without the file, what is raised differs between versions of Python
+            name, version = self.source.metadata["Name"], self.source.metadata["Version"]
         return name or f"a distribution without name in {self.source.locate_file('')}", version or "of unknown version"
 
     def load(self) -> Any:

@@ -191,7 +191,7 @@ def test_a_damaged_distribution_hides_no_other(
     assert [record.levelname for record in caplog.records if str(tmp_path / "damaged") in record.getMessage()]
 
 
-def test_a_distribution_without_name_is_told_by_its_place(install: Install, conf: cfg.ConfigOpts, tmp_path: Path) -> None:
+def test_a_distribution_without_name(install: Install, conf: cfg.ConfigOpts, tmp_path: Path) -> None:
     install("acme", {FILTERS: {"Lost": "acme_lost:Lost"}})
     next((tmp_path / "installed").glob("*/*/METADATA")).unlink()
     with pytest.raises(errors.PluginBroken, match=r"'Lost' of a distribution without name in /.* cannot be imported"):
