@@ -89,7 +89,7 @@ def acme(install: Install) -> None:
 
 
 def _load(conf: cfg.ConfigOpts, name: str) -> HostFilter:
-    return plugins.load("filter", name, HostFilter, conf, Path(conf.state_dir))  # type: ignore[type-abstract]
+    return plugins.load("filter", name, HostFilter, conf, Path(conf.state_dir))
 
 
 @pytest.mark.parametrize("name", ["Good", "Inherits"])
@@ -152,7 +152,7 @@ def test_a_missing_library_is_named_with_what_brings_it(install: Install, conf: 
 def test_a_missing_library_that_is_declared_nowhere(install: Install, conf: cfg.ConfigOpts) -> None:
     install("acme", {"tenter.virt": {"acme": "acme_bare:A"}}, {"acme_bare.py": "import acme_sdk.v2"})
     with pytest.raises(errors.PluginBroken, match=r"Install the library that brings 'acme_sdk', or choose another"):
-        plugins.load_class("virt", "acme", VirtDriver)  # type: ignore[type-abstract]
+        plugins.load_class("virt", "acme", VirtDriver)
 
 
 @pytest.mark.parametrize(
@@ -161,7 +161,7 @@ def test_a_missing_library_that_is_declared_nowhere(install: Install, conf: cfg.
 )
 def test_an_unknown_name_says_what_is_near(asked: str, hint: str) -> None:
     with pytest.raises(errors.PluginBroken, match=f"No virt plugin is called '{asked}'") as raised:
-        plugins.load_class("virt", asked, VirtDriver)  # type: ignore[type-abstract]
+        plugins.load_class("virt", asked, VirtDriver)
     assert hint in str(raised.value)
     assert "[DEFAULT] virt_driver" in str(raised.value)
 
@@ -201,14 +201,14 @@ def test_a_distribution_without_name(install: Install, conf: cfg.ConfigOpts, tmp
 def test_what_is_not_wanted_is_not_imported(acme: None, conf: cfg.ConfigOpts) -> None:
     assert "Quits" in plugins.names("filter")
     plugins.check_installed("filter", "Good")
-    plugins.load_class("filter", "ComputeFilter", HostFilter)  # type: ignore[type-abstract]
+    plugins.load_class("filter", "ComputeFilter", HostFilter)
     assert not [name for name in sys.modules if name.startswith("acme")]
 
 
 def test_a_broken_extension_is_left_out(acme: None, conf: cfg.ConfigOpts, caplog: pytest.LogCaptureFixture) -> None:
     wanted = ["Raising", "Unheard", "Good", "Newer", "Exiting", "Quits", "ComputeFilter"]
     with caplog.at_level(logging.ERROR, "tenter.plugins"):
-        found = plugins.load_all("filter", wanted, HostFilter, conf, Path(conf.state_dir))  # type: ignore[type-abstract]
+        found = plugins.load_all("filter", wanted, HostFilter, conf, Path(conf.state_dir))
     assert [name for name, _ in found] == ["Good", "ComputeFilter"]
     assert len([record for record in caplog.records if record.name.startswith("tenter.plugins")]) == 5
     assert all(plugin.setup.host == conf.host for _, plugin in found)
@@ -232,7 +232,7 @@ def test_compatible(theirs: str, ours: str, fits: bool) -> None:
 
 def test_the_shipped_names_are_found() -> None:
     assert {"fake", "libvirt"} <= set(plugins.names("virt"))
-    assert plugins.load_class("virt", "fake", VirtDriver) is FakeDriver  # type: ignore[type-abstract]
+    assert plugins.load_class("virt", "fake", VirtDriver) is FakeDriver
 
 
 @pytest.mark.parametrize("kind", plugins.KINDS)

@@ -89,7 +89,7 @@ def test_a_plugin_s_option_from_the_environment(
 ) -> None:
     install("acme", FILTERS, _modules())
     monkeypatch.setenv("OS_ACME__KEY", "from outside")
-    found = plugins.load("filter", "Acme", HostFilter, conf, tmp_path)  # type: ignore[type-abstract]
+    found = plugins.load("filter", "Acme", HostFilter, conf, tmp_path)
     assert found.setup.conf.acme.key == "from outside"
 
 
