@@ -9,7 +9,7 @@ from oslo_config import cfg
 from oslo_log import log as oslo_logging
 
 from tenter import __version__
-from tenter.conf import api, cells, compute, database, fabric, operations, quota, scheduler
+from tenter.conf import api, cells, compute, database, fabric, hooks, operations, quota, scheduler
 
 SECTIONS: dict[str, Sequence[cfg.Opt]] = {
     "DEFAULT": fabric.OPTS,
@@ -17,6 +17,8 @@ SECTIONS: dict[str, Sequence[cfg.Opt]] = {
     "cells": cells.OPTS,
     "compute": compute.OPTS,
     "database": database.OPTS,
+    "hooks": hooks.OPTS,
+    "notifications": hooks.NOTIFICATION_OPTS,
     "operations": operations.OPTS,
     "quota": quota.OPTS,
     "scheduler": scheduler.OPTS,

@@ -27,6 +27,9 @@ GROUPS = {
     "identity": "tenter.identity",
     "filter": "tenter.scheduler.filters",
     "weigher": "tenter.scheduler.weighers",
+    "hook": "tenter.hooks",
+    "notifier": "tenter.notifiers",
+    "extension": "tenter.api.extensions",
 }
 P = TypeVar("P", bound=Plugin)
 
