@@ -8,6 +8,7 @@ from tenter.contracts.base import Plugin
 from tenter_plugins.identity.local import LocalIdentity
 from tenter_plugins.image.local import LocalImages
 from tenter_plugins.network.local.driver import LocalNetwork
+from tenter_plugins.notifiers.file import FileNotifier
 from tenter_plugins.virt.fake import FakeDriver
 from tenter_plugins.virt.libvirt import options as libvirt
 from tenter_plugins.weighers import resources
@@ -16,6 +17,7 @@ from tenter_plugins.weighers.build_failure import BuildFailureWeigher
 PLUGINS: tuple[type[Plugin], ...] = (
     LocalIdentity, LocalImages, LocalNetwork, FakeDriver,
     resources.CPUWeigher, resources.RAMWeigher, resources.DiskWeigher, BuildFailureWeigher,
+    FileNotifier,
 )  # fmt: skip
 
 

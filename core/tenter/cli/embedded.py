@@ -23,7 +23,7 @@ from tenter.contracts.network import NetworkDriver
 from tenter.contracts.virt import VirtDriver
 from tenter.operations.fabric import FIRST_CELL, Fabric, open_fabric, shared_dir
 from tenter.plugins.emitter import open_emitter
-from tenter.plugins.enabled import load_each
+from tenter.plugins.several import load_each
 
 LOG = logging.getLogger(__name__)
 P = TypeVar("P", bound=Plugin)

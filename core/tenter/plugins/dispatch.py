@@ -138,12 +138,14 @@ class Dispatcher(Emitter):
         return HookFigures(counts, [(each.kind, each.name) for each in self._taken_out], self._dropped)
 
     def close(self) -> None:
-        """Tell what waits, for at most the budget; a listener that still runs then is left alone."""
+        """Tell what waits, for at most the budget; then nobody is told any more, and who still runs is left alone."""
         if self._closed.is_set():
             return
         self.active = False
         self.queue.put(None)
         if not self.drained.wait(self.budget):
+            with self._worker.lock:
+                self._worker.retired = True
             busy, left = self._worker.calling, max(0, self.queue.qsize() - 1)
             LOG.warning(
                 "Listeners were not done in time; %d events were not told%s", left,

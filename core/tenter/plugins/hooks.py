@@ -20,7 +20,7 @@ from tenter.contracts.notifier import Notifier
 from tenter.plugins import GROUPS
 from tenter.plugins.dispatch import Call, Dispatcher, Listener
 from tenter.plugins.emitter import Emitter
-from tenter.plugins.enabled import load_each
+from tenter.plugins.several import load_each
 from tenter.plugins.notifications import Forwarder, Notifications
 
 LOG = logging.getLogger(__name__)
