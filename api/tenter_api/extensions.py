@@ -22,11 +22,23 @@ _RESERVED = "project_id"
 """The field of the path that is the API's own."""
 
 
+class _Missing:
+    """Where an extension is not: otherwise ``tenter`` would be taken for a project, whose Compute API has extensions
+    too."""
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response, prefix: str) -> None:
+        """Raise NotFound."""
+        raise errors.NotFound(f"There is no extension {prefix[:64]!r} here.")
+
+    on_delete = on_head = on_patch = on_post = on_put = on_get
+
+
 def mount(app: falcon.App[Any, Any], extensions: Iterable[tuple[str, ApiExtension]]) -> list[str]:
     """Add the routes of extensions to the application and return the prefixes of those that it serves.
 
     One that cannot be served is left out as a whole, with one line in the log.
     """
+    app.add_route(f"{COMPUTE_PREFIX}{BASE}/{{prefix}}", _Missing())
     owners: dict[str, str] = {}
     for name, extension in extensions:
         try:

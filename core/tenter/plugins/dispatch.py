@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from queue import SimpleQueue
@@ -51,51 +50,48 @@ class _Worker(threading.Thread):
     def __init__(self, owner: Dispatcher, event: Event | None = None, rest: Iterable[Call] = ()) -> None:
         """``rest`` of the listeners are to be told ``event`` before anything else is."""
         super().__init__(name="hooks", daemon=True)
-        self._owner, self.event, self.rest = owner, event, deque(rest)
+        self._owner, self.event, self.rest = owner, event, iter(rest)
         self.lock = threading.Lock()
+        """Held while a call is ended: either it has returned in time, or its worker was retired."""
+
         self.calling: Call | None = None
         self.number = 0
         self.retired = False
 
     def run(self) -> None:
         owner = self._owner
-        while True:
-            while self.rest:
-                if not self._tell(self.rest.popleft()):
-                    return
+        while self._tell():
             self.event = owner.queue.get()
             if self.event is None:
-                break
-            self.rest.extend(owner.table.get(type(self.event), ()))
-        for listener in owner.listeners:
-            _close(listener)
-        owner.drained.set()
+                for listener in owner.listeners:
+                    _close(listener)
+                owner.drained.set()
+                return
+            self.rest = iter(owner.table.get(type(self.event), ()))
 
-    def _tell(self, call: Call) -> bool:
-        """Call one listener; return whether this thread is to go on."""
-        with self.lock:
-            self.calling, self.number = call, self.number + 1
-        failure: BaseException | None = None
-        began = time.monotonic()
-        try:
-            call.function(self.event)  # type: ignore[arg-type]
-        except BaseException as exc:  # even SystemExit must not end the thread that all share
-            failure = exc
-        took = time.monotonic() - began
-        with self.lock:
-            if self.retired:
-                return False
-            self.calling = None
-        call.calls += 1
-        if failure is not None:
-            call.failures += 1
-            _say_failed(call, failure)
-        if took > self._owner.budget:
-            call.slow += 1
-            LOG.warning(
-                "The %s took %.1f s for %s, more than [hooks] budget = %g", call.listener, took, call.hook,
-                self._owner.budget,
-            )  # fmt: skip
+    def _tell(self) -> bool:
+        """Call who is still to be told of the event; return whether this thread is to go on. It is written flat, for
+        all that is not the listeners' own time is paid for each of them."""
+        event, budget, lock, clock = self.event, self._owner.budget, self.lock, time.monotonic
+        for call in self.rest:
+            self.number += 1  # before ``calling``, so that the one is never taken for the other's
+            self.calling = call
+            failure: BaseException | None = None
+            began = clock()
+            try:
+                call.function(event)  # type: ignore[arg-type]
+            except BaseException as exc:  # even SystemExit must not end the thread that all share
+                failure = exc
+            took = clock() - began
+            with lock:
+                if self.retired:
+                    return False
+                self.calling = None
+            call.calls += 1
+            if failure is not None:
+                _say_failed(call, failure)
+            if took > budget:
+                _say_slow(call, took, budget)
         return True
 
 
@@ -200,9 +196,15 @@ class Dispatcher(Emitter):
 
 
 def _say_failed(call: Call, failure: BaseException) -> None:
+    call.failures += 1
     said = " ".join(str(failure).split())
     LOG.warning("The %s failed at %s: %s: %s", call.listener, call.hook, type(failure).__name__, said)
     LOG.debug("Where it failed", exc_info=failure)
+
+
+def _say_slow(call: Call, took: float, budget: float) -> None:
+    call.slow += 1
+    LOG.warning("The %s took %.1f s for %s, more than [hooks] budget = %g", call.listener, took, call.hook, budget)
 
 
 def _close(listener: Listener) -> None:

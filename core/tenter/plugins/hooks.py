@@ -20,8 +20,8 @@ from tenter.contracts.notifier import Notifier
 from tenter.plugins import GROUPS
 from tenter.plugins.dispatch import Call, Dispatcher, Listener
 from tenter.plugins.emitter import Emitter
-from tenter.plugins.several import load_each
 from tenter.plugins.notifications import Forwarder, Notifications
+from tenter.plugins.several import load_each
 
 LOG = logging.getLogger(__name__)
 
