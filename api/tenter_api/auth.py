@@ -8,7 +8,7 @@ from typing import Any
 import falcon
 
 from tenter import errors
-from tenter.contracts.identity import IdentityDriver
+from tenter.contracts.identity import IdentityDriver, ValidateRequest
 
 TOKEN_HEADER = "X-Auth-Token"
 
@@ -36,7 +36,7 @@ class AuthMiddleware:
             raise errors.Unauthorized(
                 f"The request you have made requires authentication ({TOKEN_HEADER} is missing)."
             )
-        req.context.identity = self._identity.validate(token)
+        req.context.identity = self._identity.validate(ValidateRequest(token))
 
 
 def require_admin(req: falcon.Request) -> None:

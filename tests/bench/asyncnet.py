@@ -19,7 +19,7 @@ from tenter import objects, plugins
 from tenter.compute.guests import Guests
 from tenter.conf import new_conf
 from tenter.contracts.image import Image, ImageDriver, ImportRequest
-from tenter.contracts.network import VIF, AllocateRequest, NetworkDriver
+from tenter.contracts.network import VIF, AllocateRequest, CheckRequest, InitHostRequest, NetworkDriver
 from tenter.contracts.virt import HostSetup, VirtDriver
 from tenter.operations.records import instance_rows
 from tenter.operations.requests import CreateServers
@@ -53,7 +53,7 @@ def overshoot(state_dir: Path, accepts: bool, seed: int) -> list[float]:
     image = images.import_file(ImportRequest(data, "bench", owner="bench", disk_format="raw"))
     conf.set_override("accepts_unfinished_network", accepts, "fake")
     conf.set_override("workers", AT_ONCE, "compute")
-    wired = network.init_host("bench")
+    wired = network.init_host(InitHostRequest("bench"))
     virt.init_host(HostSetup("bench", wired.namespace, wired.mode))
     delays: dict[str, float] = {}
     guests = Guests(conf, "bench", virt, Slow(network, delays), images)
@@ -75,7 +75,7 @@ def build(guests: Guests, network: NetworkDriver, image: Image, delays: dict[str
         flavorid="1", name="tiny", vcpus=1, memory_mb=64, root_gb=0, ephemeral_gb=0, swap=0, rxtx_factor=1.0,
         is_public=True, disabled=False, description=None, extra_specs={}, projects=[], created_at=0.0, updated_at=None,
     )  # fmt: skip
-    request = CreateServers("bench", flavor, image, network.check("bench", None))
+    request = CreateServers("bench", flavor, image, network.check(CheckRequest("bench", None)))
     row = instance_rows("bench", "bench", request, "r-bench")[0]
     instance = objects.Instance.from_mapping({**row, "uuid": str(uuidlib.uuid4())})
     spec = objects.RequestSpec.obj_from_primitive(row["spec"]["request"])

@@ -12,8 +12,8 @@ import sqlalchemy as sa
 
 from tenter.cli import embedded
 from tenter.conf import new_conf
-from tenter.contracts.image import Image, UploadRequest
-from tenter.contracts.network import NetworkScope, RequestedNetwork
+from tenter.contracts.image import Image, ShowRequest, UploadRequest
+from tenter.contracts.network import CheckRequest, NetworkScope, RequestedNetwork
 from tenter.operations import build
 from tenter.operations.requests import Caller, CreateServers
 from tenter.store import api_schema, cell_schema, claims, flavors, instances, operations, quota
@@ -95,12 +95,12 @@ class Cloud:
                  "container_format": "bare"}
             )  # fmt: skip
             images.upload(UploadRequest(new.id, [data], len(data)))
-            self._image = images.show(new.id)
+            self._image = images.show(ShowRequest(new.id))
         return self._image
 
     def create(self, name: str = "vm", nics: int = 1, flavor: str = "42", **values: Any) -> str:
         """Ask for one server and return its UUID."""
-        networks = self.embedded.network.check(PROJECT, None)
+        networks = self.embedded.network.check(CheckRequest(PROJECT, None))
         assert len(networks) == 1
         wanted = CreateServers(
             name=name,

@@ -13,8 +13,14 @@ import falcon
 from oslo_utils import strutils
 
 from tenter import errors
-from tenter.contracts.image import Image
-from tenter.contracts.network import NetworkScope, RequestedNetwork, SecurityGroupRecord, SupportsNetworkApi
+from tenter.contracts.image import Image, ShowRequest
+from tenter.contracts.network import (
+    CheckRequest,
+    NetworkScope,
+    RequestedNetwork,
+    SecurityGroupRecord,
+    SupportsNetworkApi,
+)
 from tenter.objects import Flavor
 from tenter.operations.requests import Caller, CreateServers
 from tenter.store import flavors, keypairs
@@ -61,7 +67,7 @@ def usable_image(
     Raises Invalid: unknown, not active, or the flavor has too little memory or disk for it.
     """
     try:
-        image = services.image.show(image_id, project_id)
+        image = services.image.show(ShowRequest(image_id, project_id))
     except errors.NotFound:
         raise errors.Invalid("Can not find requested image") from None
     if image.status != "active":
@@ -202,13 +208,13 @@ class ServerCreator:
         if wanted == "none":
             return ()
         if wanted == "auto" or not wanted:
-            return self._services.network.check(project_id, None, count)
+            return self._services.network.check(CheckRequest(project_id, None, count))
         asked = [_network(item, count) for item in wanted]
         ports = [item.port_id for item in asked if item.port_id]
         if len(set(ports)) < len(ports):
             raise errors.Invalid("A port was specified twice: it cannot be attached multiple times.")
         try:
-            return self._services.network.check(project_id, asked, count)
+            return self._services.network.check(CheckRequest(project_id, asked, count))
         except errors.NotFound as exc:
             raise errors.Invalid(exc.message) from exc
 

@@ -16,6 +16,7 @@ from tenter.contracts.identity import (
     Scope,
     SupportsIdentityApi,
     Token,
+    ValidateRequest,
 )
 from tenter_api import auth, validation
 from tenter_api.identity import render, schemas
@@ -85,7 +86,7 @@ class Tokens:
     def _answer(self, req: falcon.Request, resp: falcon.Response, token: Token) -> None:
         catalog = None
         if not req.has_param("nocatalog"):
-            catalog = self._catalog(req, self._driver.validate(token.secret))
+            catalog = self._catalog(req, self._driver.validate(ValidateRequest(token.secret)))
         resp.set_header(SUBJECT_HEADER, token.secret)
         resp.set_header("Vary", auth.TOKEN_HEADER)
         resp.media = render.render_token(token, catalog)

@@ -10,7 +10,7 @@ import falcon
 
 from tenter import errors
 from tenter.contracts.identity import Identity
-from tenter.contracts.image import Image, ImageDriver, SupportsImageApi, UploadRequest
+from tenter.contracts.image import DownloadRequest, Image, ImageDriver, ShowRequest, SupportsImageApi, UploadRequest
 from tenter_api import auth, validation
 from tenter_api.image import changes, query, render, schemas
 
@@ -53,12 +53,12 @@ class Resource:
 
     def _seen(self, req: falcon.Request, image_id: str) -> Image:
         """Return an image that the caller may see. Raises NotFound, Forbidden."""
-        return self._driver.show(image_id, _sight(_caller(req, "reader")))
+        return self._driver.show(ShowRequest(image_id, _sight(_caller(req, "reader"))))
 
     def _own(self, req: falcon.Request, image_id: str) -> Image:
         """Return an image that the caller may change. Raises NotFound, Forbidden."""
         identity = _caller(req, "member")
-        image = self._driver.show(image_id, _sight(identity))
+        image = self._driver.show(ShowRequest(image_id, _sight(identity)))
         if not identity.is_admin and image.owner != identity.project_id:
             raise errors.Forbidden(
                 f"You are not permitted to modify image {image_id}: it is another project's."
@@ -120,7 +120,7 @@ class ImageFile(Resource):
         resp.content_type = "application/octet-stream"
         if image.checksum:
             resp.set_header("Content-MD5", image.checksum)
-        resp.set_stream(self._driver.download(image_id), image.size or 0)
+        resp.set_stream(self._driver.download(DownloadRequest(image_id)), image.size or 0)
 
     def on_put(self, req: falcon.Request, resp: falcon.Response, image_id: str) -> None:
         kind = (req.content_type or "").partition(";")[0].strip().lower()

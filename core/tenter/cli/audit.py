@@ -17,7 +17,7 @@ from tenter.cli import config, embedded, state
 from tenter.compute import guest_audit
 from tenter.conductor.audit import Auditor, record
 from tenter.conductor.audit_fabric import on_host
-from tenter.contracts.network import NetworkDriver
+from tenter.contracts.network import InitHostRequest, NetworkDriver
 from tenter.contracts.virt import HostSetup, VirtDriver
 from tenter.operations.fabric import Fabric, has_api_database, open_fabric, shared_dir
 from tenter.operations.findings import Finding
@@ -128,7 +128,7 @@ def _guests(conf: cfg.ConfigOpts, cell: Cell, network: NetworkDriver, repair: bo
         held.close()
         return [_unreadable(conf, exc)]
     try:
-        wired = network.init_host(conf.host)
+        wired = network.init_host(InitHostRequest(conf.host))
         virt.init_host(HostSetup(conf.host, wired.namespace, wired.mode))
         destroy = repair and conf.compute.unknown_guests == "destroy"
         found = guest_audit.check(cell.db, service_uuid(state_dir, BINARY), virt, destroy=destroy)

@@ -17,7 +17,7 @@ from tenter import errors, plugins
 from tenter.bus import InProcessBus
 from tenter.cli import config, state
 from tenter.contracts.base import Plugin, SupportsTeardown
-from tenter.contracts.network import NetworkDriver
+from tenter.contracts.network import InitHostRequest, InstancePorts, NetworkDriver, PlugRequest
 from tenter.contracts.virt import DestroyRequest, GuestRef, HostSetup, VirtDriver
 from tenter.operations.fabric import open_fabric
 from tenter.store import api_schema, cell_schema
@@ -112,15 +112,15 @@ def _remove_guests(
     host: str, virt: VirtDriver, network: NetworkDriver, doomed: set[str], failed: list[str]
 ) -> None:
     """Destroy every guest on this host and give back what the network allocated; what fails is noted."""
-    wired = network.init_host(host)
+    wired = network.init_host(InitHostRequest(host))
     virt.init_host(HostSetup(host, wired.namespace, wired.mode))
     found = {guest.uuid for guest in virt.guests()}
     for uuid in found:
         _attempt(failed, partial(virt.destroy, DestroyRequest(GuestRef(uuid))))
     for uuid in found | doomed:
-        for vif in network.vifs(uuid):
-            _attempt(failed, partial(network.unplug, uuid, vif))
-        _attempt(failed, partial(network.deallocate, uuid))
+        for vif in network.vifs(InstancePorts(uuid)):
+            _attempt(failed, partial(network.unplug, PlugRequest(uuid, vif)))
+        _attempt(failed, partial(network.deallocate, InstancePorts(uuid)))
 
 
 def _leave(virts: Sequence[VirtDriver], networks: Sequence[NetworkDriver]) -> list[str]:

@@ -13,13 +13,15 @@ from oslo_config import cfg
 
 from tenter import errors, objects
 from tenter.compute.async_network import AsyncNetworkInfo
-from tenter.contracts.image import ImageDriver
+from tenter.contracts.image import DownloadRequest, ImageDriver
 from tenter.contracts.network import (
     VIF,
     AllocateRequest,
     FixedIP,
+    InstancePorts,
     NetworkDriver,
     NetworkInfo,
+    PlugRequest,
     RequestedNetwork,
     Subnet,
 )
@@ -133,7 +135,7 @@ class Guests:
         """Remove what this host has of an instance that is gone, or is on another host, or on none, by now."""
         self._virt.destroy(DestroyRequest(GuestRef(uuid, handle)))
         for vif in vifs:
-            self._network.unplug(uuid, vif_from_json(vif))
+            self._network.unplug(PlugRequest(uuid, vif_from_json(vif)))
         self._unplug(uuid, self.host if self._exists(uuid) else None)
 
     def power_on(self, instance: objects.Instance) -> None:
@@ -169,15 +171,19 @@ class Guests:
             AllocateRequest(instance.uuid, instance.project_id, self.host, instance.hostname, wanted, replaces)
         )
         for vif in vifs:
+<<<<<<< HEAD
             self._network.plug(instance.uuid, vif)
         moments.network_allocated(self._hooks, instance, vifs)
+=======
+            self._network.plug(PlugRequest(instance.uuid, vif))
+>>>>>>> main
         return vifs
 
     def _unplug(self, uuid: str, host: str | None, keep_network: bool = False) -> None:
-        for vif in self._network.vifs(uuid, host):
-            self._network.unplug(uuid, vif)
+        for vif in self._network.vifs(InstancePorts(uuid, host)):
+            self._network.unplug(PlugRequest(uuid, vif))
         if not keep_network:
-            self._network.deallocate(uuid, host)
+            self._network.deallocate(InstancePorts(uuid, host))
 
     def _late(self, instance: objects.Instance) -> None:
         """Give back what an allocation made that outlived its build, unless the instance is being built here again."""
@@ -195,9 +201,9 @@ class Guests:
         return True
 
     def _network_info(self, instance: objects.Instance) -> NetworkInfo:
-        vifs = self._network.vifs(instance.uuid)
+        vifs = self._network.vifs(InstancePorts(instance.uuid))
         for vif in vifs:
-            self._network.plug(instance.uuid, vif)
+            self._network.plug(PlugRequest(instance.uuid, vif))
         return NetworkInfo(vifs)
 
     def _ref(self, instance: objects.Instance) -> GuestRef:
@@ -214,8 +220,8 @@ class Guests:
         image = spec.image
         source = ImageSource(
             id=image.id, name=image.name or image.id, disk_format=image.disk_format, size=image.size,
-            checksum=image.checksum, open=lambda: self._image.download(image.id), min_disk_gib=image.min_disk,
-            properties=image.properties,
+            checksum=image.checksum, open=lambda: self._image.download(DownloadRequest(image.id)),
+            min_disk_gib=image.min_disk, properties=image.properties,
         )  # fmt: skip
         return SpawnRequest(
             uuid=instance.uuid, name=instance.display_name, hostname=instance.hostname,

@@ -15,9 +15,21 @@ from tenter.compute import guest_audit, power_sync
 from tenter.compute.guests import Guests
 from tenter.compute.reaper import Reaper
 from tenter.contracts.image import ImageDriver
+<<<<<<< HEAD
 from tenter.contracts.network import NetworkDriver
 from tenter.contracts.virt import GuestRef, HostSetup, NodeInventory, SupportsConsoleOutput, VirtDriver
 from tenter.operations import moments
+=======
+from tenter.contracts.network import InitHostRequest, NetworkDriver
+from tenter.contracts.virt import (
+    ConsoleOutputRequest,
+    GuestRef,
+    HostSetup,
+    NodeInventory,
+    SupportsConsoleOutput,
+    VirtDriver,
+)
+>>>>>>> main
 from tenter.operations.fabric import Fabric
 from tenter.operations.kinds import all_kinds
 from tenter.operations.membership import Member
@@ -39,7 +51,9 @@ class ComputeEndpoint:
         """Return the end of the guest's serial console log as text."""
         if not isinstance(self._virt, SupportsConsoleOutput):
             raise errors.CapabilityMissing("This host's driver keeps no console log.")
-        raw = self._virt.console_output(GuestRef(instance.uuid, instance.handle), self._max_bytes)
+        raw = self._virt.console_output(
+            ConsoleOutputRequest(GuestRef(instance.uuid, instance.handle), self._max_bytes)
+        )
         text = raw.decode("utf-8", "replace")
         if lines is None or lines < 0:
             return text
@@ -93,7 +107,7 @@ class ComputeService:
         identity, name or nodes, or its servers are on a node that is lost; ``stopped`` ends waiting for that.
         """
         self._member.join(stopped)
-        wired = self._network.init_host(self.host)
+        wired = self._network.init_host(InitHostRequest(self.host))
         self._virt.init_host(HostSetup(self.host, wired.namespace, wired.mode))
         try:
             self._admit(self._nodes())

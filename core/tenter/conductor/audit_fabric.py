@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from tenter.cells import Cell
 from tenter.conductor.problems import Problem, in_one_database, only_reported, repaired
-from tenter.contracts.network import NetworkDriver, NetworkScope, SupportsNetworkApi
+from tenter.contracts.network import InstancePorts, NetworkDriver, NetworkScope, SupportsNetworkApi
 from tenter.operations import faults
 from tenter.operations.findings import Finding
 from tenter.operations.model import CONDUCTOR
@@ -240,7 +240,7 @@ class FabricAudit:
                 return None
             if not repair:
                 return finding
-            network.deallocate(uuid)
+            network.deallocate(InstancePorts(uuid))
             return repaired(finding, "They were given back.")
 
         return Problem(finding, settle)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -34,8 +34,16 @@ class Capability:
     details: dict[str, Any] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Description:
+    """What a driver is on this host right now: its name, and each power by name, on, or off with a reason."""
+
+    name: str
+    capabilities: Mapping[str, Capability] = field(default_factory=dict)
+
+
 class Plugin:
-    """Base of every driver contract. The constructor takes one ``PluginSetup`` and must be quick."""
+    """Base of every contract. The constructor takes one ``PluginSetup`` and must be quick."""
 
     contract: ClassVar[str]
     """Contract and version this class was written for, such as ``"virt 1.0"``."""
@@ -53,9 +61,31 @@ class Plugin:
         """Give back threads, connections and child processes. Guests go on running. Safe to call twice."""
 
 
-class SupportsTeardown(abc.ABC):
+class Driver(Plugin, abc.ABC):
+    """Base of the contracts of which exactly one plugin is chosen."""
+
+    @abc.abstractmethod
+    def describe(self) -> Description:
+        """Return what this driver on this host is and can do right now.
+
+        Only looks: nothing on the host is changed, and a driver that was just constructed answers too. Every power
+        that the class has (its ``Supports…`` bases) stands there under its name: on if it works here, else off with
+        the reason. Cheap enough to be called for every guest.
+        """
+
+
+class Power(abc.ABC):
+    """Base of optional powers: a driver that has one inherits its class, and its ``describe`` says whether it is on."""
+
+    capability: ClassVar[str]
+    """Name of the capability under which ``describe`` reports this power."""
+
+
+class SupportsTeardown(Power):
     """Power ``teardown``, of virt and network drivers: to take off this host what the plugin made there for itself
     (daemons, bridges, namespaces, files outside of its state directory)."""
+
+    capability = "teardown"
 
     @abc.abstractmethod
     def teardown(self) -> list[str]:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from tenter.contracts.base import Plugin
+from tenter.contracts.base import Driver, Power
 
 CONTRACT = "identity 1.0"
 
@@ -32,13 +32,20 @@ class Identity:
         return "admin" in self.roles
 
 
-class IdentityDriver(Plugin, abc.ABC):
+@dataclass(frozen=True)
+class ValidateRequest:
+    """Who holds this token?"""
+
+    token: str = field(repr=False)
+
+
+class IdentityDriver(Driver):
     """What every identity driver must do for the API to know its callers."""
 
     contract = CONTRACT
 
     @abc.abstractmethod
-    def validate(self, token: str) -> Identity:
+    def validate(self, request: ValidateRequest) -> Identity:
         """Return who holds the token. Raises Unauthorized if it is expired, revoked, forged or malformed."""
 
 
@@ -146,11 +153,13 @@ class Bootstrap:
     project: str
 
 
-class SupportsIdentityApi(abc.ABC):
-    """The optional power to be the identity service of an embedded fabric: all that Identity API v3 needs.
+class SupportsIdentityApi(Power):
+    """Power ``identity_api``: to be the identity service of an embedded fabric: all that Identity API v3 needs.
 
     Who may call what is for the API to decide; a driver only keeps and checks.
     """
+
+    capability = "identity_api"
 
     @abc.abstractmethod
     def bootstrap(self, reset_password: bool = False) -> Bootstrap:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tenter.contracts.base import Plugin
+from tenter.contracts.base import Driver, Power
 
 CONTRACT = "image 1.0"
 
@@ -40,17 +40,32 @@ class Image:
     properties: Mapping[str, str] = field(default_factory=dict)
 
 
-class ImageDriver(Plugin, abc.ABC):
+@dataclass(frozen=True)
+class ShowRequest:
+    """One image. With ``project_id``, only if that project may see it."""
+
+    image_id: str
+    project_id: str | None = None
+
+
+@dataclass(frozen=True)
+class DownloadRequest:
+    """The data of one image."""
+
+    image_id: str
+
+
+class ImageDriver(Driver):
     """What every image driver must do for instances to boot."""
 
     contract = CONTRACT
 
     @abc.abstractmethod
-    def show(self, image_id: str, project_id: str | None = None) -> Image:
-        """Return the image. With ``project_id``, only if that project may see it. Raises NotFound."""
+    def show(self, request: ShowRequest) -> Image:
+        """Return the image. Raises NotFound."""
 
     @abc.abstractmethod
-    def download(self, image_id: str) -> Iterator[bytes]:
+    def download(self, request: DownloadRequest) -> Iterator[bytes]:
         """Yield the image's data in chunks. Raises NotFound, ImageUnusable (no data)."""
 
 
@@ -104,11 +119,13 @@ class ImportRequest:
     values: Mapping[str, Any] = field(default_factory=dict)
 
 
-class SupportsImageApi(abc.ABC):
-    """The optional power to be the image service of an embedded fabric: all that Image API v2 needs.
+class SupportsImageApi(Power):
+    """Power ``image_api``: to be the image service of an embedded fabric: all that Image API v2 needs.
 
     Who may call what is for the API to decide; a driver only keeps and checks.
     """
+
+    capability = "image_api"
 
     max_image_bytes: int
     """No image is larger."""

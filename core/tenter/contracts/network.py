@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, overload
 
-from tenter.contracts.base import Capability, Plugin
+from tenter.contracts.base import Driver, Power
 
 CONTRACT = "network 1.0"
 
@@ -131,34 +131,54 @@ class AllocateRequest:
 
 
 @dataclass(frozen=True)
-class NetworkDriverInfo:
-    name: str
-    capabilities: Mapping[str, Capability] = field(default_factory=dict)
+class InitHostRequest:
+    """Make this host's part of the network ready."""
+
+    host: str
 
 
-class NetworkDriver(Plugin, abc.ABC):
+@dataclass(frozen=True)
+class CheckRequest:
+    """What a project's user asked for ``instances`` instances: these networks each, None for "whatever fits"."""
+
+    project_id: str
+    networks: Sequence[RequestedNetwork] | None
+    instances: int = 1
+
+
+@dataclass(frozen=True)
+class InstancePorts:
+    """What is allocated to an instance; with ``host`` only what is bound to that host."""
+
+    instance_uuid: str
+    host: str | None = None
+
+
+@dataclass(frozen=True)
+class PlugRequest:
+    """One VIF of an instance, on this host."""
+
+    instance_uuid: str
+    vif: VIF
+
+
+class NetworkDriver(Driver):
     """What every network driver must do. All methods are thread-safe and safe to run again."""
 
     contract = CONTRACT
 
     @abc.abstractmethod
-    def describe(self) -> NetworkDriverInfo:
-        """Return what this driver is and can do right now."""
-
-    @abc.abstractmethod
-    def init_host(self, host: str) -> HostNetwork:
+    def init_host(self, request: InitHostRequest) -> HostNetwork:
         """Make this host's part of the network ready (bridges, namespaces, DHCP). Called once by each compute
         service before the virt driver's ``init_host``. What an earlier process made is taken over, not made anew."""
 
     @abc.abstractmethod
-    def check(
-        self, project_id: str, networks: Sequence[RequestedNetwork] | None, instances: int = 1
-    ) -> tuple[RequestedNetwork, ...]:
+    def check(self, request: CheckRequest) -> tuple[RequestedNetwork, ...]:
         """Check, at request time, what a user asked for, and return it with every network decided.
 
-        ``None`` means "the project's network, if there is exactly one" (the Compute API's ``auto``; with several: the
-        shared default). Raises Invalid for an unknown network, port or address that cannot be had, Conflict for a
-        port or address in use or for an ambiguous choice.
+        ``networks`` None means "the project's network, if there is exactly one" (the Compute API's ``auto``; with
+        several: the shared default). Raises Invalid for an unknown network, port or address that cannot be had,
+        Conflict for a port or address in use or for an ambiguous choice.
         """
 
     @abc.abstractmethod
@@ -170,22 +190,22 @@ class NetworkDriver(Plugin, abc.ABC):
         other host, the request comes too late: the instance is made there by now; raises NetworkFailed."""
 
     @abc.abstractmethod
-    def deallocate(self, instance_uuid: str, host: str | None = None) -> None:
+    def deallocate(self, ports: InstancePorts) -> None:
         """Give back everything ``allocate`` made for the instance (ports that the user made stay, unbound).
 
         With ``host`` only what is bound to that host: what another host has of the instance by now stays its own."""
 
     @abc.abstractmethod
-    def vifs(self, instance_uuid: str, host: str | None = None) -> tuple[VIF, ...]:
+    def vifs(self, ports: InstancePorts) -> tuple[VIF, ...]:
         """Return the VIFs that are allocated to the instance now, with ``host`` only those bound to that host."""
 
     @abc.abstractmethod
-    def plug(self, instance_uuid: str, vif: VIF) -> None:
+    def plug(self, request: PlugRequest) -> None:
         """Wire the VIF on this host before the guest starts (for ``bridge`` VIFs: DHCP knows it; the hypervisor makes
         the tap)."""
 
     @abc.abstractmethod
-    def unplug(self, instance_uuid: str, vif: VIF) -> None:
+    def unplug(self, request: PlugRequest) -> None:
         """Undo ``plug`` on this host; the device is gone on return."""
 
 
@@ -316,14 +336,16 @@ class CreatePort:
 NetworkResource = Literal["network", "subnet", "port"]
 
 
-class SupportsNetworkApi(abc.ABC):
-    """Capability ``network_api``: what the embedded Network API v2.0 needs to manage networks, subnets and ports.
+class SupportsNetworkApi(Power):
+    """Power ``network_api``: what the embedded Network API v2.0 needs to manage networks, subnets and ports.
 
     A list shows what the scope may see: its own and what is shared (ports: its own only). ``where`` narrows by
     attribute names of the record to any of the values given; a driver may ignore names it does not know, for the
     caller filters again. All others raise NotFound for what the scope may not see and Forbidden for what it sees
     but does not own.
     """
+
+    capability = "network_api"
 
     @abc.abstractmethod
     def list_networks(

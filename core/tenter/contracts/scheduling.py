@@ -1,15 +1,9 @@
-"""The contracts of scheduler filters and weighers, version 1.0."""
+"""What scheduler filters and weighers look at: hosts, and what one is wanted for."""
 
 from __future__ import annotations
 
-import abc
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-
-from tenter.contracts.base import Plugin
-
-FILTER_CONTRACT = "filter 1.0"
-WEIGHER_CONTRACT = "weigher 1.0"
 
 
 @dataclass(frozen=True)
@@ -60,44 +54,3 @@ class PlacementRequest:
     extra_specs: Mapping[str, str] = field(default_factory=dict)
     image_properties: Mapping[str, str] = field(default_factory=dict)
     hints: Mapping[str, object] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """A filter's answer: yes, or no with a short stable code and the figures that decided."""
-
-    ok: bool
-    code: str = ""
-    figures: Mapping[str, object] = field(default_factory=dict)
-
-    @staticmethod
-    def reject(code: str, **figures: object) -> Verdict:
-        """Return a refusal, such as ``Verdict.reject("ram.short", asked=4096, free=1024)``."""
-        return Verdict(False, code, figures)
-
-
-ACCEPT = Verdict(True)
-
-
-class HostFilter(Plugin, abc.ABC):
-    """A rule for one host."""
-
-    contract = FILTER_CONTRACT
-
-    @abc.abstractmethod
-    def accepts(self, host: HostView, request: PlacementRequest) -> Verdict:
-        """Return whether the host may take the instance, and if not, why."""
-
-
-class HostWeigher(Plugin, abc.ABC):
-    """A number for one host; the larger, the better. The pipeline scales all hosts' numbers to 0…1."""
-
-    contract = WEIGHER_CONTRACT
-
-    @abc.abstractmethod
-    def weigh(self, host: HostView, request: PlacementRequest) -> float:
-        """Return the host's raw weight."""
-
-    @abc.abstractmethod
-    def multiplier(self) -> float:
-        """Return by how much this weigher counts (negative: the smaller, the better)."""

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import abc
 import enum
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from tenter.contracts.base import Capability, Plugin
+from tenter.contracts.base import Description, Driver, Power
+from tenter.contracts.console import ConsoleEndpoint, ConsoleType
 from tenter.contracts.network import NetworkInfo
 
 CONTRACT = "virt 1.0"
@@ -43,13 +44,11 @@ class HostSetup:
 
 
 @dataclass(frozen=True)
-class DriverInfo:
-    """What this driver on this host is and can do now. ``hypervisor_version`` is an integer, as libvirt counts."""
+class DriverInfo(Description):
+    """A virt driver's description. ``hypervisor_version`` is an integer, as libvirt counts (0: not known yet)."""
 
-    name: str
-    hypervisor_type: str
-    hypervisor_version: int
-    capabilities: Mapping[str, Capability] = field(default_factory=dict)
+    hypervisor_type: str = ""
+    hypervisor_version: int = 0
     accepts_unfinished_network: bool = True
     """False: ``spawn`` gets a NetworkInfo that is complete. True: it may block at the first read."""
 
@@ -181,7 +180,7 @@ class GuestState:
     power: PowerState
 
 
-class VirtDriver(Plugin, abc.ABC):
+class VirtDriver(Driver):
     """What every virt driver must do. Optional powers are the ``Supports*`` classes below."""
 
     contract = CONTRACT
@@ -192,8 +191,7 @@ class VirtDriver(Plugin, abc.ABC):
         and known again. Raises HypervisorUnavailable with what to install or start."""
 
     @abc.abstractmethod
-    def describe(self) -> DriverInfo:
-        """Return what this driver on this host is and can do right now."""
+    def describe(self) -> DriverInfo: ...
 
     @abc.abstractmethod
     def inventory(self) -> Sequence[NodeInventory]:
@@ -233,9 +231,162 @@ class VirtDriver(Plugin, abc.ABC):
         """Return every guest of ours on this host, running or not, including those whose spawn was interrupted."""
 
 
-class SupportsConsoleOutput(abc.ABC):
-    """Capability ``console_output``: the text that the guest's serial console printed."""
+@dataclass(frozen=True)
+class ConsoleOutputRequest:
+    """The last ``max_bytes`` bytes of what the guest's serial console printed."""
+
+    guest: GuestRef
+    max_bytes: int
+
+
+class SupportsConsoleOutput(Power):
+    """Power ``console_output``: the text that the guest's serial console printed."""
+
+    capability = "console_output"
 
     @abc.abstractmethod
-    def console_output(self, guest: GuestRef, max_bytes: int) -> bytes:
-        """Return at most the last ``max_bytes`` bytes. Empty before the first output. Raises GuestNotFound."""
+    def console_output(self, request: ConsoleOutputRequest) -> bytes:
+        """Return at most as many bytes as asked for, the last ones. Empty before the first output. Raises
+        GuestNotFound."""
+
+
+@dataclass(frozen=True)
+class ConsoleRequest:
+    """Where a console of one type can be reached."""
+
+    guest: GuestRef
+    type: ConsoleType
+
+
+class SupportsConsole(Power):
+    """Power ``console``: interactive consoles."""
+
+    capability = "console"
+
+    @abc.abstractmethod
+    def console(self, request: ConsoleRequest) -> ConsoleEndpoint:
+        """Return where the running guest's console listens. Raises GuestNotFound, CapabilityMissing (not this type),
+        Conflict (the guest does not run)."""
+
+
+class SupportsPause(Power):
+    """Power ``pause``: a guest is frozen in memory and goes on where it was."""
+
+    capability = "pause"
+
+    @abc.abstractmethod
+    def pause(self, guest: GuestRef) -> None:
+        """On return the guest is PAUSED and executes nothing. One that is paused already is no error. Raises
+        GuestNotFound, GuestFailed (it does not run)."""
+
+    @abc.abstractmethod
+    def unpause(self, guest: GuestRef) -> None:
+        """On return the guest is RUNNING. One that runs already is no error. Raises GuestNotFound, GuestFailed."""
+
+
+@dataclass(frozen=True)
+class SnapshotRequest:
+    """An image of the guest's root disk, whether it runs or not. ``cancelled`` says whether to give up soon."""
+
+    guest: GuestRef
+    cancelled: Callable[[], bool] = lambda: False
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """An image being read: ``size`` in bytes, ``chunks`` its data, once. Closing ``chunks`` (a generator), early or
+    at the end, removes whatever was made for it."""
+
+    disk_format: str
+    size: int
+    chunks: Generator[bytes]
+
+
+class SupportsSnapshot(Power):
+    """Power ``snapshot``: images of guests."""
+
+    capability = "snapshot"
+
+    @abc.abstractmethod
+    def snapshot(self, request: SnapshotRequest) -> Snapshot:
+        """Return the root disk as it is now, complete in itself: a guest spawned from it has the same data. The guest
+        goes on. Raises GuestNotFound, GuestFailed, ResourceExhausted."""
+
+
+@dataclass(frozen=True)
+class ResizeRequest:
+    """Give the guest other hardware, on this host. Disks only grow."""
+
+    guest: GuestRef
+    hardware: Hardware
+    network_info: NetworkInfo
+
+
+class SupportsResize(Power):
+    """Power ``resize``: other hardware for a guest that is shut down."""
+
+    capability = "resize"
+
+    @abc.abstractmethod
+    def resize(self, request: ResizeRequest) -> None:
+        """On return the guest, still shut down, will start with the new hardware; its data is kept. If it raises, the
+        guest is as before. Raises GuestNotFound, Conflict (it is not shut down), Invalid (a disk would shrink),
+        ResourceExhausted."""
+
+
+@dataclass(frozen=True)
+class IncomingRequest:
+    """A running guest is to arrive on this host: what it was made from, and what both sides agreed on, by feature."""
+
+    guest: GuestRef
+    name: str
+    hardware: Hardware
+    network_info: NetworkInfo
+    source_host: str
+    agreement: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class MigrateRequest:
+    """Move the running guest there. ``destination`` is what ``prepare_incoming`` returned on the other host.
+
+    ``report`` may be called with a short word whenever progress is made; ``cancelled`` says whether to give up, which
+    is possible until the guest runs on the destination.
+    """
+
+    guest: GuestRef
+    destination: Mapping[str, Any]
+    agreement: Mapping[str, Any] = field(default_factory=dict)
+    report: Callable[[str], None] = lambda word: None
+    cancelled: Callable[[], bool] = lambda: False
+
+
+class SupportsLiveMigration(Power):
+    """Power ``live_migration``: a running guest moves to another host with the same driver.
+
+    The order: ``prepare_incoming`` there, ``migrate`` here, ``finish_incoming`` there, ``destroy`` here; or, where
+    ``migrate`` raised, ``cancel_incoming`` there.
+    """
+
+    capability = "live_migration"
+
+    @abc.abstractmethod
+    def prepare_incoming(self, request: IncomingRequest) -> Mapping[str, Any]:
+        """Destination: get ready and return (JSON) how the source reaches it. If it raises, nothing of the guest is
+        here. Raises Conflict (the guest is here already), ResourceExhausted, HypervisorUnavailable."""
+
+    @abc.abstractmethod
+    def migrate(self, request: MigrateRequest) -> None:
+        """Source: on return the guest runs on the destination and nowhere else; its disks are kept here until
+        ``destroy``. If it raises, the guest runs here as before. Raises GuestNotFound, GuestFailed, StaleAttempt
+        (cancelled), HypervisorUnavailable."""
+
+    @abc.abstractmethod
+    def finish_incoming(self, request: IncomingRequest) -> Mapping[str, Any]:
+        """Destination: make the guest that arrived one of this host for good; return its handle, as ``spawn`` does.
+        Raises GuestNotFound (it never arrived)."""
+
+    @abc.abstractmethod
+    def cancel_incoming(self, guest: GuestRef) -> None:
+        """Destination: remove what was prepared. Nothing prepared is no error. Raises Conflict if the guest runs here:
+        then it has arrived, and is kept."""

@@ -6,6 +6,7 @@ import dataclasses
 import logging
 from typing import Any
 
+from tenter.contracts.network import InstancePorts
 from tenter.operations.model import StepContext
 
 LOG = logging.getLogger(__name__)
@@ -20,8 +21,8 @@ def take_back(context: StepContext, host: str | None = None) -> list[dict[str, A
     network, uuid = context.network, context.operation.instance_uuid
     if network is None:
         return []
-    vifs = [dataclasses.asdict(vif) for vif in network.vifs(uuid, host)]
-    network.deallocate(uuid, host)
+    vifs = [dataclasses.asdict(vif) for vif in network.vifs(InstancePorts(uuid, host))]
+    network.deallocate(InstancePorts(uuid, host))
     return vifs
 
 

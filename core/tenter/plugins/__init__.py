@@ -1,4 +1,7 @@
-"""How plugins are found, version-checked, constructed and reported on. The only package that knows stevedore and pluggy."""
+"""How plugins are found, version-checked, constructed and reported on.
+
+The only package that knows stevedore and pluggy.
+"""
 
 from __future__ import annotations
 

@@ -13,7 +13,9 @@ from oslo_config import cfg
 
 from tenter import errors
 from tenter.cells import Cell, Cells
-from tenter.contracts.scheduling import HostFilter, HostView, HostWeigher, PlacementRequest, Verdict
+from tenter.contracts.filter import HostFilter, Verdict
+from tenter.contracts.scheduling import HostView, PlacementRequest
+from tenter.contracts.weigher import HostWeigher
 from tenter.store import hosts
 
 LOG = logging.getLogger(__name__)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from tenter.contracts.scheduling import ACCEPT, HostFilter, HostView, PlacementRequest, Verdict
+from tenter.contracts.filter import ACCEPT, HostFilter, Verdict
+from tenter.contracts.scheduling import HostView, PlacementRequest
 
 
 class AvailabilityZoneFilter(HostFilter):

@@ -22,6 +22,7 @@ from oslo_config import cfg
 from tenter import errors
 from tenter.contracts.base import Capability, PluginSetup
 from tenter.contracts.virt import (
+    ConsoleOutputRequest,
     DestroyRequest,
     DriverInfo,
     GuestRef,
@@ -86,7 +87,7 @@ class FakeDriver(VirtDriver, SupportsConsoleOutput):
             name="fake",
             hypervisor_type="fake",
             hypervisor_version=1000,
-            capabilities={"console_output": Capability(True)},
+            capabilities={SupportsConsoleOutput.capability: Capability(True)},
             accepts_unfinished_network=self._options.accepts_unfinished_network,
         )
 
@@ -148,9 +149,9 @@ class FakeDriver(VirtDriver, SupportsConsoleOutput):
         with self._lock:
             return [GuestState(uuid, PowerState(guest["power"])) for uuid, guest in self._guests.items()]
 
-    def console_output(self, guest: GuestRef, max_bytes: int) -> bytes:
+    def console_output(self, request: ConsoleOutputRequest) -> bytes:
         """Return what the guest pretends to have printed."""
-        return bytes(self._guest(guest)["console"].encode()[-max_bytes:])
+        return bytes(self._guest(request.guest)["console"].encode()[-request.max_bytes :])
 
     def _path(self, uuid: str) -> Path:
         return self._dir / f"{uuidlib.UUID(uuid)}.json"

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from oslo_config import cfg
 
-from tenter.contracts.scheduling import HostView, HostWeigher, PlacementRequest
+from tenter.contracts.scheduling import HostView, PlacementRequest
+from tenter.contracts.weigher import HostWeigher
 
 
 class BuildFailureWeigher(HostWeigher):

@@ -6,7 +6,8 @@ from typing import ClassVar
 
 from oslo_config import cfg
 
-from tenter.contracts.scheduling import HostView, HostWeigher, PlacementRequest
+from tenter.contracts.scheduling import HostView, PlacementRequest
+from tenter.contracts.weigher import HostWeigher
 
 
 def _option(name: str, what: str) -> cfg.Opt:

@@ -17,8 +17,8 @@ IMPLIED = {"admin": "admin manager member reader", "member": "member reader", "r
 class Callers:
     """Stands in for an identity driver: a token is ``project:role``."""
 
-    def validate(self, token):
-        project, _, role = token.partition(":")
+    def validate(self, request):
+        project, _, role = request.token.partition(":")
         if role not in IMPLIED:
             raise errors.Unauthorized("no such caller")
         return Identity("u", "u", project or None, project or None, frozenset(IMPLIED[role].split()))

@@ -12,7 +12,7 @@ import falcon.testing
 import pytest
 
 from tenter.contracts.identity import Identity
-from tenter.contracts.network import AllocateRequest, RequestedNetwork
+from tenter.contracts.network import AllocateRequest, CheckRequest, InstancePorts, RequestedNetwork
 from tenter_api import network as network_api
 from tenter_api.errors import ErrorHandlers
 from tests.unit.network.drivers import OTHER, PROJECT, Local, build
@@ -184,7 +184,7 @@ def test_sharing_cannot_end_while_others_use_it(me: Client, admin: Client, stran
 
 
 def test_bound_ports_cannot_be_removed(me: Client, local: Local) -> None:
-    network_id = local.check(PROJECT, None)[0].network_id
+    network_id = local.check(CheckRequest(PROJECT, None))[0].network_id
     instance = str(uuid.uuid4())
     local.allocate(AllocateRequest(instance, PROJECT, "host", "vm", (RequestedNetwork(network_id),)))
     (port,) = me("GET", "/v2.0/ports", params={"device_id": instance})["ports"]
@@ -194,7 +194,7 @@ def test_bound_ports_cannot_be_removed(me: Client, local: Local) -> None:
         "host",
     )
     me("DELETE", f"/v2.0/ports/{port['id']}", status=409)
-    local.deallocate(instance)
+    local.deallocate(InstancePorts(instance))
     assert me("GET", "/v2.0/ports") == {"ports": []}
 
 

@@ -19,8 +19,9 @@ from tenter.cells import Cell, Cells
 from tenter.compute.service import ComputeService
 from tenter.conductor.service import ConductorService
 from tenter.conf import new_conf
-from tenter.contracts.image import Image, ImageDriver
-from tenter.contracts.network import NetworkDriver, RequestedNetwork
+from tenter.contracts.base import Description
+from tenter.contracts.image import DownloadRequest, Image, ImageDriver, ShowRequest
+from tenter.contracts.network import CheckRequest, NetworkDriver, RequestedNetwork
 from tenter.contracts.virt import VirtDriver
 from tenter.operations.fabric import Fabric, add_cell, open_api_database
 from tenter.operations.requests import CreateServers, Requests
@@ -60,10 +61,13 @@ class _Images(ImageDriver):
     def __init__(self) -> None:
         """Nothing is kept."""
 
-    def show(self, image_id: str, project_id: str | None = None) -> Image:
+    def describe(self) -> Description:
+        return Description("one")
+
+    def show(self, request: ShowRequest) -> Image:
         return IMAGE
 
-    def download(self, image_id: str) -> Iterator[bytes]:
+    def download(self, request: DownloadRequest) -> Iterator[bytes]:
         yield DATA
 
 
@@ -136,7 +140,7 @@ class SimulatedCloud:
         conf = self.conf("shared")
         self.network: Any = plugins.load("network", "local", NetworkDriver, conf, self.directory)  # type: ignore[type-abstract]
         stack.callback(self.network.close)
-        self.networks = self.network.check(PROJECT, None)
+        self.networks = self.network.check(CheckRequest(PROJECT, None))
         stack.callback(self.kill_all)
         return self
 

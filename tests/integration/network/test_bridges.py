@@ -15,7 +15,17 @@ from pathlib import Path
 import pytest
 
 from tenter import errors
-from tenter.contracts.network import VIF, CreateNetwork, CreateSubnet, NetworkScope, RequestedNetwork
+from tenter.contracts.network import (
+    VIF,
+    CheckRequest,
+    CreateNetwork,
+    CreateSubnet,
+    InitHostRequest,
+    InstancePorts,
+    NetworkScope,
+    PlugRequest,
+    RequestedNetwork,
+)
 from tests.unit.network.drivers import PROJECT, Local, Make, build
 
 ADMIN = NetworkScope(PROJECT, is_admin=True)
@@ -136,35 +146,35 @@ def alive(pid: int) -> bool:
 
 def test_a_guest_gets_its_address_and_all_goes_away(make: Make, enter, script: Path) -> None:
     local = make(dns=["9.9.9.9"], mtu=1400)
-    host = local.init_host("host")
+    host = local.init_host(InitHostRequest("host"))
     assert (host.mode, host.namespace) == ("bridge", local.namespace)
     instance, (vif,) = local.boot()
-    local.plug(instance, vif)
+    local.plug(PlugRequest(instance, vif))
     lease = enter(local, vif).dhcp(script)
     assert lease["ip"] == vif.fixed_ips[0].address
     expected = ("255.255.0.0", "10.77.0.1", "9.9.9.9", "1400", "vm")
     assert tuple(lease[key] for key in ("subnet", "router", "dns", "mtu", "hostname")) == expected
     assert local.devices()["taps"] == (vif.devname,)
     assert local.teardown() != [], "a port is bound"
-    local.unplug(instance, vif)
+    local.unplug(PlugRequest(instance, vif))
     assert local.devices()["taps"] == ()
-    local.unplug(instance, vif)
-    local.deallocate(instance)
+    local.unplug(PlugRequest(instance, vif))
+    local.deallocate(InstancePorts(instance))
     pid = pid_of(local, vif.network_id)
     assert local.teardown() == [] and local.teardown() == []
     assert local.devices() == NOTHING
     assert not alive(pid)
     assert not Path(f"/run/tenter/{local.namespace}").exists()
-    local.unplug(instance, vif)
+    local.unplug(PlugRequest(instance, vif))
 
 
 def test_two_guests_reach_each_other_and_the_gateway(make: Make, enter, script: Path) -> None:
     local = make()
-    local.init_host("host")
+    local.init_host(InitHostRequest("host"))
     guests = []
     for _ in range(2):
         instance, (vif,) = local.boot()
-        local.plug(instance, vif)
+        local.plug(PlugRequest(instance, vif))
         guests.append(enter(local, vif))
         assert guests[-1].dhcp(script)["ip"] == vif.fixed_ips[0].address
     for target in (guests[1].vif.fixed_ips[0].address, "10.77.0.1"):
@@ -173,23 +183,23 @@ def test_two_guests_reach_each_other_and_the_gateway(make: Make, enter, script: 
 
 def test_a_stranger_gets_no_lease(make: Make, enter, script: Path) -> None:
     local = make()
-    local.init_host("host")
+    local.init_host(InitHostRequest("host"))
     _, (vif,) = local.boot()
     assert enter(local, vif).dhcp(script, tries=2) == {}
 
 
 def test_an_address_goes_to_the_next_guest_though_it_was_leased(make: Make, enter, script: Path) -> None:
     local = make()
-    local.init_host("host")
-    network = local.check(PROJECT, None)[0].network_id
+    local.init_host(InitHostRequest("host"))
+    network = local.check(CheckRequest(PROJECT, None))[0].network_id
     macs = set()
     for _ in range(2):
         instance, (vif,) = local.boot(RequestedNetwork(network, fixed_ip="10.77.0.9"))
-        local.plug(instance, vif)
+        local.plug(PlugRequest(instance, vif))
         assert enter(local, vif).dhcp(script).get("ip") == "10.77.0.9"
         macs.add(vif.mac)
-        local.unplug(instance, vif)
-        local.deallocate(instance)
+        local.unplug(PlugRequest(instance, vif))
+        local.deallocate(InstancePorts(instance))
     assert len(macs) == 2
 
 
@@ -197,25 +207,25 @@ def test_state_directories_live_side_by_side(make: Make, enter, script: Path, tm
     for name in "ab":
         (tmp_path / name).mkdir()
         local = make(tmp_path / name)
-        local.init_host("host")
+        local.init_host(InitHostRequest("host"))
         instance, (vif,) = local.boot()
-        local.plug(instance, vif)
+        local.plug(PlugRequest(instance, vif))
         assert enter(local, vif).dhcp(script)["ip"] == "10.77.0.2"
     other = make(tmp_path / "a")
-    other.deallocate(other.list_ports(ADMIN, {})[0].device_id)
+    other.deallocate(InstancePorts(other.list_ports(ADMIN, {})[0].device_id))
     assert other.teardown() == []
     assert local.devices()["bridges"] and local._wiring.serving(vif.network_id)
 
 
 def test_networks_do_not_reach_each_other_even_with_the_same_range(make: Make, enter, script: Path) -> None:
     local = make()
-    local.init_host("host")
+    local.init_host(InitHostRequest("host"))
     guests = []
     for cidr in ("10.77.0.0/16", "192.168.3.0/28"):
         network = local.create_network(ADMIN, CreateNetwork(PROJECT, cidr))
         local.create_subnet(ADMIN, CreateSubnet(network.id, PROJECT, cidr))
         instance, (vif,) = local.boot(RequestedNetwork(network.id))
-        local.plug(instance, vif)
+        local.plug(PlugRequest(instance, vif))
         guests.append(enter(local, vif))
         assert guests[-1].dhcp(script)["ip"] == vif.fixed_ips[0].address
     assert len(local.devices()["bridges"]) == 3
@@ -227,18 +237,18 @@ def test_a_subnet_added_later_is_served_and_a_removed_network_is_gone(
     make: Make, enter, script: Path
 ) -> None:
     local = make()
-    local.init_host("host")
+    local.init_host(InitHostRequest("host"))
     network = local.create_network(ADMIN, CreateNetwork(PROJECT))
     first = local.create_subnet(ADMIN, CreateSubnet(network.id, PROJECT, "192.168.1.0/30"))
-    local.plug(*_one(local, network.id))
+    local.plug(PlugRequest(*_one(local, network.id)))
     local.create_subnet(ADMIN, CreateSubnet(network.id, PROJECT, "192.168.2.0/24", gateway=None))
     instance, vif = _one(local, network.id)
-    local.plug(instance, vif)
+    local.plug(PlugRequest(instance, vif))
     lease = enter(local, vif).dhcp(script)
     assert lease["ip"] == vif.fixed_ips[0].address == "192.168.2.2" and lease["router"] == ""
     for port in local.list_ports(ADMIN, {"network_id": [network.id]}):
-        local.unplug(port.device_id, local.vifs(port.device_id)[0])
-        local.deallocate(port.device_id)
+        local.unplug(PlugRequest(port.device_id, local.vifs(InstancePorts(port.device_id))[0]))
+        local.deallocate(InstancePorts(port.device_id))
     local.delete_subnet(ADMIN, first.id)
     pid = pid_of(local, network.id)
     local.delete_network(ADMIN, network.id)
@@ -253,27 +263,27 @@ def _one(local: Local, network_id: str) -> tuple[str, VIF]:
 class TestRestart:
     def test_what_runs_is_found_and_left_alone(self, make: Make, enter, script: Path) -> None:
         local = make()
-        local.init_host("host")
+        local.init_host(InitHostRequest("host"))
         instance, (vif,) = local.boot()
-        local.plug(instance, vif)
+        local.plug(PlugRequest(instance, vif))
         guest = enter(local, vif)
         guest.dhcp(script)
         before = (pid_of(local, vif.network_id), local.devices())
         local.close()
         again = make()
-        again.init_host("host")
+        again.init_host(InitHostRequest("host"))
         assert (pid_of(again, vif.network_id), again.devices()) == before
         assert guest.dhcp(script)["ip"] == vif.fixed_ips[0].address
-        assert again.vifs(instance) == (vif,)
+        assert again.vifs(InstancePorts(instance)) == (vif,)
 
     @pytest.mark.parametrize(
         "damage", ["server", "pid file", "wrong pid", "bridge", "namespace", "half", "files"]
     )
     def test_what_is_broken_is_mended(self, make: Make, enter, script: Path, damage: str) -> None:
         local = make()
-        local.init_host("host")
+        local.init_host(InitHostRequest("host"))
         instance, (vif,) = local.boot()
-        local.plug(instance, vif)
+        local.plug(PlugRequest(instance, vif))
         files, pid = Path(f"/run/tenter/{local.namespace}/{vif.network_id}"), pid_of(local, vif.network_id)
         if damage == "server":
             os.kill(pid, signal.SIGKILL)
@@ -292,20 +302,20 @@ class TestRestart:
             shutil.rmtree(files)
         time.sleep(0.1)
         again = make()
-        again.init_host("host")
+        again.init_host(InitHostRequest("host"))
         assert enter(again, vif).dhcp(script)["ip"] == vif.fixed_ips[0].address
         mark = f"--pid-file={files}/pid".encode()
         assert sum(mark in _cmdline(process) for process in _processes()) == 1, "exactly one server"
 
     def test_reservations_follow_the_database(self, make: Make, enter, script: Path) -> None:
         local = make()
-        local.init_host("host")
+        local.init_host(InitHostRequest("host"))
         gone, (old,) = local.boot()
-        local.plug(gone, old)
-        local.deallocate(gone)
+        local.plug(PlugRequest(gone, old))
+        local.deallocate(InstancePorts(gone))
         _, (new,) = local.boot()
         again = make()
-        again.init_host("host")
+        again.init_host(InitHostRequest("host"))
         hosts = Path(f"/run/tenter/{local.namespace}/{new.network_id}/hosts")
         assert [path.name for path in hosts.iterdir()] == [new.id]
         assert enter(again, new).dhcp(script)["ip"] == new.fixed_ips[0].address
@@ -313,10 +323,10 @@ class TestRestart:
     def test_a_network_removed_meanwhile_is_cleared_away(self, make: Make) -> None:
         local = make()
         network = local.create_network(ADMIN, CreateNetwork(PROJECT))
-        local.init_host("host")
+        local.init_host(InitHostRequest("host"))
         assert len(local.devices()["bridges"]) == 2
         local._networks.delete(ADMIN, network.id)
-        make().init_host("host")
+        make().init_host(InitHostRequest("host"))
         assert len(local.devices()["bridges"]) == 1
 
 
@@ -327,11 +337,11 @@ from tests.unit.network.drivers import build
 local = build(Path(sys.argv[1]), mode="bridge")
 print("go", flush=True)
 while True:
-    local.init_host("host")
+    local.init_host(InitHostRequest("host"))
     instance, (vif,) = local.boot()
-    local.plug(instance, vif)
-    local.unplug(instance, vif)
-    local.deallocate(instance)
+    local.plug(PlugRequest(instance, vif))
+    local.unplug(PlugRequest(instance, vif))
+    local.deallocate(InstancePorts(instance))
     if sys.argv[2] == "teardown":
         local.teardown()
 """
@@ -348,15 +358,15 @@ def test_kill_9_at_any_moment_is_mended(make: Make, enter, script: Path, tmp_pat
             child.kill()
         local = make()
         for port in local.list_ports(ADMIN, {}):
-            local.deallocate(port.device_id)
-        local.init_host("host")
+            local.deallocate(InstancePorts(port.device_id))
+        local.init_host(InitHostRequest("host"))
         instance, (vif,) = local.boot()
-        local.plug(instance, vif)
+        local.plug(PlugRequest(instance, vif))
         guest = enter(local, vif)
         assert guest.dhcp(script)["ip"] == vif.fixed_ips[0].address
         guest.close()
-        local.unplug(instance, vif)
-        local.deallocate(instance)
+        local.unplug(PlugRequest(instance, vif))
+        local.deallocate(InstancePorts(instance))
         mark = f"--pid-file=/run/tenter/{local.namespace}/".encode()
         assert sum(mark in _cmdline(process) for process in _processes()) == 1
         assert len(local.devices()["bridges"]) == 1
@@ -376,28 +386,28 @@ def _cmdline(process: Path) -> bytes:
 
 def test_a_server_that_died_is_started_by_the_next_plug(make: Make, enter, script: Path) -> None:
     local = make()
-    local.init_host("host")
-    os.kill(pid_of(local, local.check(PROJECT, None)[0].network_id or ""), signal.SIGKILL)
+    local.init_host(InitHostRequest("host"))
+    os.kill(pid_of(local, local.check(CheckRequest(PROJECT, None))[0].network_id or ""), signal.SIGKILL)
     time.sleep(0.1)
     instance, (vif,) = local.boot()
-    local.plug(instance, vif)
+    local.plug(PlugRequest(instance, vif))
     assert enter(local, vif).dhcp(script)["ip"] == vif.fixed_ips[0].address
 
 
 def test_a_namespace_that_vanished_is_made_by_the_next_plug(make: Make, enter, script: Path) -> None:
     local = make()
-    local.init_host("host")
+    local.init_host(InitHostRequest("host"))
     ip("netns", "delete", str(local.namespace))
     instance, (vif,) = local.boot()
-    local.plug(instance, vif)
+    local.plug(PlugRequest(instance, vif))
     assert enter(local, vif).dhcp(script)["ip"] == vif.fixed_ips[0].address
 
 
 def test_plugging_into_a_network_that_is_gone_is_an_error(make: Make) -> None:
     local = make()
-    local.init_host("host")
+    local.init_host(InitHostRequest("host"))
     instance, (vif,) = local.boot()
-    local.deallocate(instance)
+    local.deallocate(InstancePorts(instance))
     local.delete_network(ADMIN, vif.network_id)
     with pytest.raises(errors.NetworkFailed):
-        local.plug(instance, vif)
+        local.plug(PlugRequest(instance, vif))

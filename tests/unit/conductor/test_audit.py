@@ -13,6 +13,7 @@ import sqlalchemy as sa
 
 from tenter.cli import main
 from tenter.conductor.audit import Auditor
+from tenter.contracts.network import CheckRequest
 from tenter.store import api_schema, cell_schema, claims, instances, operations
 from tenter.store.engine import now
 from tests.conftest import MakeCloud
@@ -121,7 +122,7 @@ def _quota(cloud: Cloud, uuid: str) -> None:
 def _port_of_nobody(cloud: Cloud, uuid: str) -> None:
     from tenter.contracts.network import AllocateRequest
 
-    networks = cloud.embedded.network.check(PROJECT, None)
+    networks = cloud.embedded.network.check(CheckRequest(PROJECT, None))
     cloud.embedded.network.allocate(AllocateRequest(str(uuidlib.uuid4()), PROJECT, "host-1", "h", networks))
 
 

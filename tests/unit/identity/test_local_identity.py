@@ -17,6 +17,7 @@ from tenter.contracts.identity import (
     IdentityDriver,
     Kind,
     Scope,
+    ValidateRequest,
 )
 from tenter_plugins.identity.local import LocalIdentity, passwords
 
@@ -75,7 +76,7 @@ def test_a_lost_password_can_be_replaced_and_old_tokens_end(driver, password):
     token = login(driver, password).secret
     new = driver.bootstrap(reset_password=True).password
     assert login(driver, new)
-    for use in (lambda: login(driver, password), lambda: driver.validate(token)):
+    for use in (lambda: login(driver, password), lambda: driver.validate(ValidateRequest(token))):
         with pytest.raises(errors.Unauthorized):
             use()
 
@@ -92,10 +93,10 @@ def test_secrets_are_neither_readable_by_others_nor_in_clear_on_disk(driver, pas
 
 
 def test_a_token_says_who_asks_with_implied_roles(driver, password, member):
-    identity = driver.validate(login(driver, password).secret)
+    identity = driver.validate(ValidateRequest(login(driver, password).secret))
     assert (identity.user_name, identity.project_name, identity.is_admin) == ("admin", "admin", True)
     assert identity.roles == {"admin", "manager", "member", "reader"}
-    identity = driver.validate(member.token)
+    identity = driver.validate(ValidateRequest(member.token))
     assert identity.roles == {"member", "reader"} and identity.project_id == member.project
     assert identity.expires_at == pytest.approx(time.time() + 8 * 3600, abs=60)
 
@@ -104,7 +105,7 @@ def test_tokens_outlive_a_restart(driver, password, tmp_path):
     token = login(driver, password).secret
     driver.close()
     again = make(tmp_path)
-    assert again.validate(token).user_name == "admin"
+    assert again.validate(ValidateRequest(token)).user_name == "admin"
     again.close()
 
 
@@ -118,17 +119,17 @@ def test_what_was_not_issued_here_is_refused(driver, password, tmp_path):
     forged = good[:middle] + ("A" if good[middle] != "A" else "B") + good[middle + 1 :]
     for token in (foreign, forged, good[:-4], good + "A", "", "x", "é" * 40, "A" * 100_000, "gAAAAA==", "\0"):
         with pytest.raises(errors.Unauthorized):
-            driver.validate(token)
-    assert driver.validate(good)
+            driver.validate(ValidateRequest(token))
+    assert driver.validate(ValidateRequest(good))
 
 
 def test_a_token_expires(driver, password, monkeypatch):
     token = login(driver, password).secret
-    driver.validate(token)
+    driver.validate(ValidateRequest(token))
     now = time.time()
     monkeypatch.setattr(time, "time", lambda: now + 8 * 3600 + 1)
     with pytest.raises(errors.Unauthorized):
-        driver.validate(token)
+        driver.validate(ValidateRequest(token))
 
 
 ENDINGS = {
@@ -147,9 +148,9 @@ ENDINGS = {
 
 @pytest.mark.parametrize("ending", ENDINGS.values(), ids=ENDINGS.keys())
 def test_a_token_ends_at_once(driver, member, ending):
-    assert driver.validate(member.token)
+    assert driver.validate(ValidateRequest(member.token))
     ending(driver, member)
-    for use in (driver.validate, driver.describe_token, driver.revoke):
+    for use in (lambda token: driver.validate(ValidateRequest(token)), driver.describe_token, driver.revoke):
         with pytest.raises(errors.Unauthorized):
             use(member.token)
 
@@ -157,36 +158,36 @@ def test_a_token_ends_at_once(driver, member, ending):
 @pytest.mark.parametrize("ending", ENDINGS.values(), ids=ENDINGS.keys())
 def test_a_token_ends_in_other_processes_within_the_interval(driver, member, ending, tmp_path):
     other = make(tmp_path, refresh_interval=0.1)
-    assert other.validate(member.token)
+    assert other.validate(ValidateRequest(member.token))
     ending(driver, member)
     time.sleep(0.2)
     with pytest.raises(errors.Unauthorized):
-        other.validate(member.token)
+        other.validate(ValidateRequest(member.token))
     other.close()
 
 
 def test_revoking_one_token_leaves_the_others(driver, member):
     second = login(driver, "first", "ann", Scope(project_id=member.project)).secret
     driver.revoke(member.token)
-    assert driver.validate(second)
+    assert driver.validate(ValidateRequest(second))
 
 
 def test_a_role_given_later_counts_for_a_token_there_is(driver, member):
-    assert not driver.validate(member.token).is_admin
+    assert not driver.validate(ValidateRequest(member.token)).is_admin
     (admin,) = driver.list(EntityQuery(Kind.ROLE, name="admin"))
     driver.assign(Assignment(member.user, member.project, admin.id))
-    assert driver.validate(member.token).is_admin
+    assert driver.validate(ValidateRequest(member.token)).is_admin
 
 
 def test_validation_reads_no_row_and_takes_no_time(driver, password, monkeypatch):
     token = login(driver, password).secret
     monkeypatch.setattr(driver._store, "_interval", 3600)
-    driver.validate(token)
+    driver.validate(ValidateRequest(token))
     monkeypatch.setattr(driver._store, "reading", None)
     monkeypatch.setattr(driver._store._database, "reading", None)
     started = time.process_time()
     for _ in range(1000):
-        driver.validate(token)
+        driver.validate(ValidateRequest(token))
     assert (time.process_time() - started) / 1000 < 0.0003
 
 
@@ -196,7 +197,7 @@ def test_the_memory_of_tokens_is_bounded(tmp_path):
     first = login(driver, secret).secret
     scope = Scope(project_name="admin")
     tokens = [driver.authenticate(AuthRequest(scope, token=first)).secret for _ in range(20)]
-    assert all(driver.validate(token) for token in tokens)
+    assert all(driver.validate(ValidateRequest(token)) for token in tokens)
     assert len(driver._cache._known) == 4
     driver.close()
 
@@ -280,7 +281,7 @@ def test_what_the_fabric_relies_on_cannot_be_removed(driver, password):
     ):
         with pytest.raises(errors.Forbidden):
             use()
-    assert driver.validate(login(driver, password).secret).is_admin
+    assert driver.validate(ValidateRequest(login(driver, password).secret)).is_admin
 
 
 def test_what_is_unknown_is_not_found(driver, member):

@@ -14,7 +14,7 @@ import pytest
 
 from tenter import errors, plugins
 from tenter.conf import new_conf
-from tenter.contracts.image import ImageDriver, ImageQuery, ImportRequest, UploadRequest
+from tenter.contracts.image import DownloadRequest, ImageDriver, ImageQuery, ImportRequest, ShowRequest, UploadRequest
 from tenter_plugins.image.local import LocalImages, data
 
 MIB = 1 << 20
@@ -55,13 +55,13 @@ def test_what_was_uploaded_is_what_comes_down(driver):
     assert image.status == "active" and image.size == len(content)
     assert image.checksum == hashlib.md5(content).hexdigest()
     assert image.hash == ("sha512", hashlib.sha512(content).hexdigest())
-    assert b"".join(driver.download(image.id)) == content
-    assert driver.show(image.id) == image
+    assert b"".join(driver.download(DownloadRequest(image.id))) == content
+    assert driver.show(ShowRequest(image.id)) == image
 
 
 def test_an_empty_image_is_an_image(driver):
     image = upload(driver, queued(driver))
-    assert image.size == 0 and b"".join(driver.download(image.id)) == b""
+    assert image.size == 0 and b"".join(driver.download(DownloadRequest(image.id))) == b""
 
 
 def test_neither_direction_takes_memory(driver):
@@ -70,7 +70,7 @@ def test_neither_direction_takes_memory(driver):
     tracemalloc.start()
     try:
         driver.upload(UploadRequest(image.id, (chunk for _ in range(48)), 48 * MIB))
-        assert sum(map(len, driver.download(image.id))) == 48 * MIB
+        assert sum(map(len, driver.download(DownloadRequest(image.id)))) == 48 * MIB
         assert tracemalloc.get_traced_memory()[1] < 4 * MIB
     finally:
         tracemalloc.stop()
@@ -101,10 +101,10 @@ def test_a_failed_upload_leaves_nothing_and_can_be_tried_again(tmp_path, chunks,
     image = queued(driver)
     with pytest.raises(error):
         driver.upload(UploadRequest(image.id, chunks(), size))
-    found = driver.show(image.id)
+    found = driver.show(ShowRequest(image.id))
     assert (found.status, found.size, found.checksum, files(tmp_path)) == ("queued", None, None, [])
     with pytest.raises(errors.ImageUnusable):
-        driver.download(image.id)
+        driver.download(DownloadRequest(image.id))
     assert upload(driver, image, b"good").status == "active"
     driver.close()
 
@@ -121,7 +121,7 @@ image = queued(driver)
 try:
     driver.upload(UploadRequest(image.id, (b"x" * 65536 for _ in range(1000))))
 except errors.ResourceExhausted as exc:
-    print("refused:", exc, driver.show(image.id).status, files(directory))
+    print("refused:", exc, driver.show(ShowRequest(image.id)).status, files(directory))
 """
     inside = f'mount -t tmpfs -o size=2m none {tmp_path} && exec {sys.executable} -c "$0" {tmp_path}'
     command = ["unshare", "--map-root-user", "--mount", "sh", "-c", inside, script]
@@ -158,8 +158,8 @@ def test_a_killed_upload_is_swept_at_the_next_start(tmp_path, moment):
     assert done.returncode == -signal.SIGKILL, done.stderr
     assert files(tmp_path) == [image_id]
     driver = make(tmp_path)
-    assert (driver.show(image_id).status, files(tmp_path)) == ("queued", [])
-    assert upload(driver, driver.show(image_id), b"again").status == "active"
+    assert (driver.show(ShowRequest(image_id)).status, files(tmp_path)) == ("queued", [])
+    assert upload(driver, driver.show(ShowRequest(image_id)), b"again").status == "active"
     driver.close()
 
 
@@ -170,7 +170,7 @@ def test_data_that_nobody_describes_is_swept(driver, tmp_path):
     driver.close()
     again = make(tmp_path)
     assert files(tmp_path) == [kept.id]
-    assert b"".join(again.download(kept.id)) == b"kept"
+    assert b"".join(again.download(DownloadRequest(kept.id))) == b"kept"
     again.close()
 
 
@@ -180,14 +180,14 @@ def test_a_start_beside_a_running_upload_does_not_disturb_it(driver, tmp_path):
     def chunks():
         yield b"first"
         other = make(tmp_path)
-        assert other.show(image.id).status == "saving"
+        assert other.show(ShowRequest(image.id)).status == "saving"
         with pytest.raises(errors.Conflict):
             upload(other, image, b"mine")
         other.close()
         yield b"second"
 
     driver.upload(UploadRequest(image.id, chunks()))
-    assert b"".join(driver.download(image.id)) == b"firstsecond"
+    assert b"".join(driver.download(DownloadRequest(image.id))) == b"firstsecond"
 
 
 def test_of_many_uploads_at_once_one_wins(driver, tmp_path):
@@ -208,7 +208,7 @@ def test_of_many_uploads_at_once_one_wins(driver, tmp_path):
     for each in threads:
         each.join(60)
     (winner,) = outcomes
-    assert b"".join(driver.download(image.id)) == winner * MIB
+    assert b"".join(driver.download(DownloadRequest(image.id))) == winner * MIB
     assert files(tmp_path) == [image.id]
 
 
@@ -228,14 +228,16 @@ def test_an_image_deleted_during_its_upload_is_gone(driver, tmp_path):
 def test_delete_takes_the_data_but_not_from_who_reads_it(driver, tmp_path):
     content = os.urandom(3 * data.CHUNK)
     image = upload(driver, queued(driver), content)
-    reading = driver.download(image.id)
+    reading = driver.download(DownloadRequest(image.id))
     start = next(reading)
     driver.delete(image.id)
     assert files(tmp_path) == []
     assert start + b"".join(reading) == content
-    for use in (driver.show, driver.download, driver.delete):
+    for use, asked in (
+        (driver.show, ShowRequest(image.id)), (driver.download, DownloadRequest(image.id)), (driver.delete, image.id),
+    ):  # fmt: skip
         with pytest.raises(errors.NotFound):
-            use(image.id)
+            use(asked)
 
 
 def test_a_protected_image_stays(driver):
@@ -256,7 +258,7 @@ def test_data_needs_formats_and_fixes_them(driver):
         driver.update(image.id, {"disk_format": "raw"})
     with pytest.raises(errors.Conflict):
         upload(driver, image, b"y")
-    assert b"".join(driver.download(image.id)) == b"x"
+    assert b"".join(driver.download(DownloadRequest(image.id))) == b"x"
 
 
 def test_an_id_can_be_chosen_once_and_is_no_path(driver):
@@ -274,16 +276,16 @@ def test_an_id_can_be_chosen_once_and_is_no_path(driver):
 )
 def test_what_another_project_sees(driver, visibility, shown, listed):
     image = queued(driver, visibility=visibility)
-    assert driver.show(image.id, "red") == image
+    assert driver.show(ShowRequest(image.id, "red")) == image
     assert driver.list(ImageQuery(project_id="red")) == [image]
     assert driver.list(ImageQuery()) == [image]
     assert bool(driver.list(ImageQuery(project_id="blue"))) == listed
     if shown:
-        assert driver.show(image.id, "blue") == image
+        assert driver.show(ShowRequest(image.id, "blue")) == image
         assert driver.list(ImageQuery(project_id="blue", visibility=visibility)) == [image]
     else:
         with pytest.raises(errors.NotFound):
-            driver.show(image.id, "blue")
+            driver.show(ShowRequest(image.id, "blue"))
         assert driver.list(ImageQuery(project_id="blue", visibility=visibility)) == []
 
 
@@ -349,7 +351,7 @@ def test_a_file_is_imported_once(driver, tmp_path):
     )
     assert driver.import_file(request) == image
     path.write_bytes(b"other")
-    assert b"".join(driver.download(image.id)) == b"tiny" * 1000
+    assert b"".join(driver.download(DownloadRequest(image.id))) == b"tiny" * 1000
     assert driver.import_file(request).id != image.id
     with pytest.raises(errors.Invalid):
         driver.import_file(ImportRequest(tmp_path / "none", "none", "admin"))

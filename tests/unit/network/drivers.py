@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tenter.conf import new_conf
 from tenter.contracts.base import PluginSetup
-from tenter.contracts.network import VIF, AllocateRequest, RequestedNetwork
+from tenter.contracts.network import VIF, AllocateRequest, CheckRequest, RequestedNetwork
 from tenter_plugins.network.local.driver import LocalNetwork
 
 PROJECT, OTHER = "11111111111111111111111111111111", "22222222222222222222222222222222"
@@ -20,7 +20,7 @@ class Local(LocalNetwork):
     def boot(self, *wanted: RequestedNetwork, instance: str | None = None) -> tuple[str, tuple[VIF, ...]]:
         """Check and allocate as a build does; return the instance and its VIFs."""
         instance = instance or str(uuid.uuid4())
-        networks = self.check(PROJECT, wanted or None)
+        networks = self.check(CheckRequest(PROJECT, wanted or None))
         return instance, self.allocate(AllocateRequest(instance, PROJECT, "host", "vm", networks))
 
 

@@ -11,11 +11,15 @@ import pytest
 from tenter import errors
 from tenter.contracts.network import (
     AllocateRequest,
+    CheckRequest,
     CreateNetwork,
     CreatePort,
     CreateSubnet,
     HostNetwork,
+    InitHostRequest,
+    InstancePorts,
     NetworkScope,
+    PlugRequest,
     PortAddress,
     RequestedNetwork,
 )
@@ -67,12 +71,12 @@ def test_allocate_gives_an_address_and_again_the_same(local: Local) -> None:
     (vif,) = vifs
     assert IPv4Address(vif.fixed_ips[0].address) in IPv4Network("10.77.0.0/16")
     assert vif.mac.startswith("fa:16:3e:") and vif.network_label == "private" and vif.type == "other"
-    assert local.boot(instance=instance)[1] == vifs == local.vifs(instance)
+    assert local.boot(instance=instance)[1] == vifs == local.vifs(InstancePorts(instance))
     assert len(local.list_ports(ME, {})) == 1
 
 
 def test_what_another_host_has_of_an_instance_is_left_alone(local: Local) -> None:
-    wanted = local.check(PROJECT, None)
+    wanted = local.check(CheckRequest(PROJECT, None))
 
     def asked(host: str, *replaces: str) -> AllocateRequest:
         return AllocateRequest("moved", PROJECT, host, "vm", wanted, replaces)
@@ -83,20 +87,21 @@ def test_what_another_host_has_of_an_instance_is_left_alone(local: Local) -> Non
     assert local.allocate(asked("second", "first")) == vifs, "the second takes over what could not be given back"
     with pytest.raises(errors.NetworkFailed, match="in use on second"):
         local.allocate(asked("first"))
-    assert local.vifs("moved", "first") == () and local.vifs("moved", "second") == vifs == local.vifs("moved")
-    local.deallocate("moved", "first")
-    assert local.vifs("moved") == vifs
-    local.deallocate("moved", "second")
-    assert local.vifs("moved") == ()
+    assert local.vifs(InstancePorts("moved", "first")) == ()
+    assert local.vifs(InstancePorts("moved", "second")) == vifs == local.vifs(InstancePorts("moved"))
+    local.deallocate(InstancePorts("moved", "first"))
+    assert local.vifs(InstancePorts("moved")) == vifs
+    local.deallocate(InstancePorts("moved", "second"))
+    assert local.vifs(InstancePorts("moved")) == ()
 
 
 def test_a_port_of_a_user_stays_bound_where_it_is_used_now(local: Local) -> None:
-    (network,) = local.check(PROJECT, None)
+    (network,) = local.check(CheckRequest(PROJECT, None))
     port = local.create_port(ME, CreatePort(str(network.network_id), PROJECT))
     wanted = (RequestedNetwork(network_id=network.network_id, port_id=port.id),)
     local.allocate(AllocateRequest("moved", PROJECT, "second", "vm", wanted))
     for host, device in (("first", "moved"), ("second", "")):
-        local.deallocate("moved", host)
+        local.deallocate(InstancePorts("moved", host))
         (found,) = local.list_ports(ME, {})
         assert (found.id, found.device_id) == (port.id, device)
 
@@ -104,21 +109,21 @@ def test_a_port_of_a_user_stays_bound_where_it_is_used_now(local: Local) -> None
 def test_deallocate_leaves_nothing_and_may_be_repeated(local: Local) -> None:
     instance, _ = local.boot()
     for _ in range(2):
-        local.deallocate(instance)
-        assert local.vifs(instance) == ()
+        local.deallocate(InstancePorts(instance))
+        assert local.vifs(InstancePorts(instance)) == ()
         assert list(local.list_ports(ADMIN, {})) == []
-    local.deallocate("")
+    local.deallocate(InstancePorts(""))
 
 
 def test_vifs_come_in_the_order_asked(local: Local) -> None:
     wanted = [small(local, f"192.168.{number}.0/24") for number in (9, 3, 7)] * 2
     instance, vifs = local.boot(*(RequestedNetwork(network_id) for network_id in wanted))
-    assert [vif.network_id for vif in vifs] == wanted == [vif.network_id for vif in local.vifs(instance)]
+    assert [vif.network_id for vif in vifs] == wanted == [vif.network_id for vif in local.vifs(InstancePorts(instance))]
     assert len({vif.fixed_ips[0].address for vif in vifs}) == 6
 
 
 def test_no_networks_means_no_vifs(local: Local) -> None:
-    assert local.check(PROJECT, ()) == ()
+    assert local.check(CheckRequest(PROJECT, ())) == ()
     assert local.allocate(AllocateRequest("i", PROJECT, "host", "vm", ())) == ()
 
 
@@ -126,10 +131,11 @@ def test_a_full_subnet_is_reported_and_leaves_nothing_of_the_instance(local: Loc
     network = RequestedNetwork(small(local))
     booted = [local.boot(network) for _ in range(5)]
     with pytest.raises(errors.ResourceExhausted):
-        local.boot(RequestedNetwork(local.check(PROJECT, None)[0].network_id), network, instance="unlucky")
-    assert local.vifs("unlucky") == ()
+        (default,) = local.check(CheckRequest(PROJECT, None))
+        local.boot(RequestedNetwork(default.network_id), network, instance="unlucky")
+    assert local.vifs(InstancePorts("unlucky")) == ()
     assert len(local.list_ports(ADMIN, {})) == 5
-    local.deallocate(booted[2][0])
+    local.deallocate(InstancePorts(booted[2][0]))
     assert local.boot(network)[1][0].fixed_ips[0].address == booted[2][1][0].fixed_ips[0].address
 
 
@@ -139,7 +145,7 @@ def test_an_address_is_used_again_as_late_as_possible(local: Local) -> None:
     for _ in range(13):
         instance, vifs = local.boot(network)
         seen.append(vifs[0].fixed_ips[0].address)
-        local.deallocate(instance)
+        local.deallocate(InstancePorts(instance))
     assert len(set(seen)) == 13
 
 
@@ -158,7 +164,7 @@ def test_threads_and_processes_never_share_an_address(make: Make) -> None:
             for turn in range(25):
                 instance, _ = local.boot(instance=f"{number}-{turn}")
                 if turn % 5 == 0:
-                    local.deallocate(instance)
+                    local.deallocate(InstancePorts(instance))
         except BaseException as exc:
             failures.append(exc)
 
@@ -174,13 +180,13 @@ def test_threads_and_processes_never_share_an_address(make: Make) -> None:
 
 
 def test_allocate_and_deallocate_are_cheap(local: Local) -> None:
-    networks = local.check(PROJECT, None)
+    networks = local.check(CheckRequest(PROJECT, None))
     requests = [AllocateRequest(f"i{number}", PROJECT, "host", "vm", networks) for number in range(200)]
     local.allocate(requests[0])
     began = time.process_time()
     for request in requests[1:]:
         local.allocate(request)
-        local.deallocate(request.instance_uuid)
+        local.deallocate(InstancePorts(request.instance_uuid))
     assert (time.process_time() - began) / 199 < 0.006, "3 ms is the goal; twice that for a busy machine"
 
 
@@ -189,10 +195,10 @@ class TestFixedAddress:
         wanted = RequestedNetwork(small(local), fixed_ip="192.168.5.4")
         assert local.boot(wanted)[1][0].fixed_ips[0].address == "192.168.5.4"
         with pytest.raises(errors.Conflict):
-            local.check(PROJECT, [wanted])
+            local.check(CheckRequest(PROJECT, [wanted]))
         with pytest.raises(errors.NetworkFailed):
             local.allocate(AllocateRequest("late", PROJECT, "host", "vm", (wanted,)))
-        assert local.vifs("late") == ()
+        assert local.vifs(InstancePorts("late")) == ()
 
     @pytest.mark.parametrize(
         "address", ["192.168.5.1", "192.168.5.0", "192.168.5.7", "10.0.0.1", "x", "", "::1"]
@@ -200,14 +206,14 @@ class TestFixedAddress:
     def test_one_that_cannot_be_had(self, local: Local, address: str) -> None:
         wanted = RequestedNetwork(small(local), fixed_ip=address)
         with pytest.raises(errors.Invalid):
-            local.check(PROJECT, [wanted])
+            local.check(CheckRequest(PROJECT, [wanted]))
 
     def test_for_several_servers_or_twice(self, local: Local) -> None:
         wanted = RequestedNetwork(small(local), fixed_ip="192.168.5.4")
         with pytest.raises(errors.Invalid):
-            local.check(PROJECT, [wanted], instances=2)
+            local.check(CheckRequest(PROJECT, [wanted], instances=2))
         with pytest.raises(errors.Invalid):
-            local.check(PROJECT, [wanted, wanted])
+            local.check(CheckRequest(PROJECT, [wanted, wanted]))
 
 
 class TestExistingPort:
@@ -217,16 +223,16 @@ class TestExistingPort:
             ME, CreatePort(network, PROJECT, "mine", fixed_ips=(PortAddress(address="192.168.5.5"),))
         )
         wanted = RequestedNetwork(port_id=port.id)
-        assert local.check(PROJECT, [wanted]) == (RequestedNetwork(network, port.id),)
+        assert local.check(CheckRequest(PROJECT, [wanted])) == (RequestedNetwork(network, port.id),)
         instance, vifs = local.boot(wanted)
         assert (vifs[0].id, vifs[0].mac, vifs[0].fixed_ips[0].address) == (port.id, port.mac, "192.168.5.5")
         with pytest.raises(errors.Conflict):
-            local.check(PROJECT, [wanted])
+            local.check(CheckRequest(PROJECT, [wanted]))
         with pytest.raises(errors.NetworkFailed):
             local.allocate(AllocateRequest("other", PROJECT, "host", "vm", (wanted,)))
         with pytest.raises(errors.Conflict):
             local.delete_port(ME, port.id)
-        local.deallocate(instance)
+        local.deallocate(InstancePorts(instance))
         assert list(local.list_ports(ME, {"id": [port.id]})) == [port]
         local.delete_port(ME, port.id)
 
@@ -241,7 +247,7 @@ class TestExistingPort:
             ([RequestedNetwork(port_id=mine.id, fixed_ip="10.77.0.9")], 1),
         ]:
             with pytest.raises(errors.Invalid):
-                local.check(PROJECT, wanted, instances)
+                local.check(CheckRequest(PROJECT, wanted, instances))
 
 
 class TestChoice:
@@ -250,44 +256,44 @@ class TestChoice:
         bare = local.create_network(ME, CreateNetwork(PROJECT)).id
         for network_id in (str(uuid.uuid4()), "", foreign, bare):
             with pytest.raises(errors.Invalid):
-                local.check(PROJECT, [RequestedNetwork(network_id)])
+                local.check(CheckRequest(PROJECT, [RequestedNetwork(network_id)]))
 
     def test_the_projects_only_network_goes_before_the_shared_default(self, local: Local) -> None:
         private = local.list_networks(ME, {})[0].id
-        assert local.check(PROJECT, None) == (RequestedNetwork(private),)
+        assert local.check(CheckRequest(PROJECT, None)) == (RequestedNetwork(private),)
         own = small(local)
-        assert local.check(PROJECT, None) == (RequestedNetwork(own),)
-        assert local.check(OTHER, None) == (RequestedNetwork(private),)
+        assert local.check(CheckRequest(PROJECT, None)) == (RequestedNetwork(own),)
+        assert local.check(CheckRequest(OTHER, None)) == (RequestedNetwork(private),)
         small(local)
-        assert local.check(PROJECT, None) == (RequestedNetwork(private),)
+        assert local.check(CheckRequest(PROJECT, None)) == (RequestedNetwork(private),)
 
     def test_several_without_a_default_are_ambiguous_and_none_is_invalid(self, local: Local) -> None:
         local.delete_network(ADMIN, local.list_networks(ME, {})[0].id)
         with pytest.raises(errors.Invalid):
-            local.check(PROJECT, None)
+            local.check(CheckRequest(PROJECT, None))
         small(local), small(local)
         with pytest.raises(errors.Conflict):
-            local.check(PROJECT, None)
+            local.check(CheckRequest(PROJECT, None))
 
 
 class TestModes:
     def test_none_wires_nothing(self, local: Local) -> None:
-        assert local.init_host("host") == HostNetwork("none", None)
+        assert local.init_host(InitHostRequest("host")) == HostNetwork("none", None)
         instance, (vif,) = local.boot()
-        local.plug(instance, vif)
-        local.unplug(instance, vif)
+        local.plug(PlugRequest(instance, vif))
+        local.unplug(PlugRequest(instance, vif))
         assert local.devices() == {"bridges": (), "taps": (), "namespaces": ()}
         assert local.teardown() != []
-        local.deallocate(instance)
+        local.deallocate(InstancePorts(instance))
         assert local.teardown() == []
 
     def test_user_needs_no_root_and_wires_nothing(self, make: Make) -> None:
         local = make(mode="user")
-        assert local.init_host("host") == HostNetwork("user", None)
+        assert local.init_host(InitHostRequest("host")) == HostNetwork("user", None)
         instance, (vif,) = local.boot()
         assert (vif.type, vif.devname, vif.fixed_ips[0].subnet.cidr) == ("user", None, "10.77.0.0/16")
-        local.plug(instance, vif)
-        local.unplug(instance, vif)
+        local.plug(PlugRequest(instance, vif))
+        local.unplug(PlugRequest(instance, vif))
         assert local.describe().capabilities["user"].on
 
     def test_auto_with_the_fake_virt_driver_is_none(self, tmp_path: Path) -> None:
@@ -315,7 +321,7 @@ class TestModes:
         monkeypatch.setattr("tenter_plugins.network.local.namespace._PATH", "/nonexistent")
         local = make(mode="bridge")
         with pytest.raises(errors.NetworkFailed, match="iproute2"):
-            local.init_host("host")
+            local.init_host(InitHostRequest("host"))
         capability = local.describe().capabilities["bridge"]
         assert not capability.on and "iproute2" in capability.reason
 

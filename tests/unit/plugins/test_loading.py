@@ -17,7 +17,7 @@ from stevedore import extension
 from tenter import errors, plugins
 from tenter.conf import new_conf
 from tenter.contracts.base import PluginSetup
-from tenter.contracts.scheduling import ACCEPT, HostFilter
+from tenter.contracts.filter import ACCEPT, HostFilter
 from tenter.contracts.virt import VirtDriver
 from tenter_plugins.virt.fake import FakeDriver
 

@@ -12,7 +12,9 @@ import pytest
 
 from tenter.conf import new_conf
 from tenter.contracts.base import PluginSetup
-from tenter.contracts.scheduling import ACCEPT, HostFilter, HostView, HostWeigher, PlacementRequest, Resource, Verdict
+from tenter.contracts.filter import ACCEPT, HostFilter, Verdict
+from tenter.contracts.scheduling import HostView, PlacementRequest, Resource
+from tenter.contracts.weigher import HostWeigher
 from tenter.scheduler import Scheduler, pipeline
 from tenter_plugins.filters.availability_zone import AvailabilityZoneFilter
 from tenter_plugins.filters.compute import ComputeFilter

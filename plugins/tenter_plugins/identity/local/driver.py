@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from oslo_config import cfg
 
 from tenter import errors
-from tenter.contracts.base import PluginSetup
+from tenter.contracts.base import Capability, Description, PluginSetup
 from tenter.contracts.identity import (
     Assignment,
     AssignmentQuery,
@@ -28,6 +28,7 @@ from tenter.contracts.identity import (
     Scope,
     SupportsIdentityApi,
     Token,
+    ValidateRequest,
 )
 from tenter_plugins.identity.local import passwords
 from tenter_plugins.identity.local.directory import DEFAULT_DOMAIN, Directory, entity, roles_of
@@ -76,7 +77,11 @@ class LocalIdentity(IdentityDriver, SupportsIdentityApi):
     def close(self) -> None:
         self._store.close()
 
-    def validate(self, token: str) -> Identity:
+    def describe(self) -> Description:
+        return Description("local", {SupportsIdentityApi.capability: Capability(True)})
+
+    def validate(self, request: ValidateRequest) -> Identity:
+        token = request.token
         generation = self._store.generation()
         identity = self._cache.get(token, generation)
         if identity is None:
@@ -136,7 +141,7 @@ class LocalIdentity(IdentityDriver, SupportsIdentityApi):
         )
 
     def _valid(self, token: str) -> Claims:
-        self.validate(token)
+        self.validate(ValidateRequest(token))
         return self._sealer.open(token)
 
     def _check_password(self, request: AuthRequest) -> sa.RowMapping:

@@ -13,12 +13,14 @@ from typing import Any
 from oslo_config import cfg
 
 from tenter import errors
-from tenter.contracts.base import PluginSetup
+from tenter.contracts.base import Capability, Description, PluginSetup
 from tenter.contracts.image import (
+    DownloadRequest,
     Image,
     ImageDriver,
     ImageQuery,
     ImportRequest,
+    ShowRequest,
     SupportsImageApi,
     UploadRequest,
 )
@@ -49,13 +51,17 @@ class LocalImages(ImageDriver, SupportsImageApi):
     def close(self) -> None:
         self._catalog.close()
 
-    def show(self, image_id: str, project_id: str | None = None) -> Image:
-        return self._catalog.show(image_id, project_id)
+    def describe(self) -> Description:
+        return Description("local", {SupportsImageApi.capability: Capability(True)})
+
+    def show(self, request: ShowRequest) -> Image:
+        return self._catalog.show(request.image_id, request.project_id)
 
     def list(self, query: ImageQuery) -> Sequence[Image]:
         return self._catalog.list(query)
 
-    def download(self, image_id: str) -> Iterator[bytes]:
+    def download(self, request: DownloadRequest) -> Iterator[bytes]:
+        image_id = request.image_id
         if self._catalog.show(image_id).status != "active":
             raise errors.ImageUnusable(f"Image {image_id} has no data.")
         return self._data.open(image_id)

@@ -10,19 +10,22 @@ from typing import Any, TypeVar
 import sqlalchemy as sa
 
 from tenter import errors
-from tenter.contracts.base import Capability, PluginSetup, SupportsTeardown
+from tenter.contracts.base import Capability, Description, PluginSetup, SupportsTeardown
 from tenter.contracts.network import (
     VIF,
     AllocateRequest,
+    CheckRequest,
     CreateNetwork,
     CreatePort,
     CreateSubnet,
     HostNetwork,
+    InitHostRequest,
+    InstancePorts,
     NetworkDriver,
-    NetworkDriverInfo,
     NetworkRecord,
     NetworkResource,
     NetworkScope,
+    PlugRequest,
     PortRecord,
     RequestedNetwork,
     SecurityGroupRecord,
@@ -65,7 +68,7 @@ class LocalNetwork(NetworkDriver, SupportsNetworkApi, SupportsTeardown):
         """Close the database. DHCP servers and bridges stay, for guests go on running."""
         self._db.close()
 
-    def describe(self) -> NetworkDriverInfo:
+    def describe(self) -> Description:
         """Return the driver's powers as probed now."""
         bridge = Capability(True)
         if self.mode != "bridge":
@@ -78,13 +81,14 @@ class LocalNetwork(NetworkDriver, SupportsNetworkApi, SupportsTeardown):
                 bridge = Capability(False, exc.message)
         user = Capability(True) if self.mode == "user" else Capability(False, f"mode is {self.mode}")
         dhcp = Capability(True) if user.on else bridge
-        return NetworkDriverInfo(
+        return Description(
             name="local",
             capabilities={
                 "bridge": bridge,
                 "user": user,
                 "dhcp": dhcp,
-                "network_api": Capability(True),
+                SupportsNetworkApi.capability: Capability(True),
+                SupportsTeardown.capability: Capability(True),
                 "ipv6": Capability(False, "the local driver knows IPv4 only"),
                 "security_groups": Capability(
                     False, "the local driver filters nothing; every project has one group"
@@ -92,41 +96,41 @@ class LocalNetwork(NetworkDriver, SupportsNetworkApi, SupportsTeardown):
             },
         )
 
-    def init_host(self, host: str) -> HostNetwork:
+    def init_host(self, request: InitHostRequest) -> HostNetwork:
         """Make namespace, bridges and DHCP agree with the database (mode bridge). Raises NetworkFailed."""
         if self._wiring is not None:
             everything = self._networks.find(_EVERYBODY, {})
             self._wiring.init({self._wired(record): self._reservations(record.id) for record in everything})
         return HostNetwork(mode=self.mode, namespace=self.namespace)
 
-    def check(
-        self, project_id: str, networks: Sequence[RequestedNetwork] | None, instances: int = 1
-    ) -> tuple[RequestedNetwork, ...]:
+    def check(self, request: CheckRequest) -> tuple[RequestedNetwork, ...]:
         """See the contract."""
+        networks = request.networks
         if networks is None:
-            return (RequestedNetwork(network_id=self._networks.default_for(project_id)),)
+            return (RequestedNetwork(network_id=self._networks.default_for(request.project_id)),)
         for name in ("port_id", "fixed_ip"):
             named = [
                 (getattr(wanted, name), wanted.network_id) for wanted in networks if getattr(wanted, name)
             ]
             if len(set(named)) != len(named):
                 raise errors.Invalid(f"The same {name.replace('_', ' ')} is asked for more than once.")
-        return tuple(self._ports.check(project_id, wanted, instances) for wanted in networks)
+        return tuple(self._ports.check(request.project_id, wanted, request.instances) for wanted in networks)
 
     def allocate(self, request: AllocateRequest) -> tuple[VIF, ...]:
         """See the contract."""
         return self._ports.allocate(request)
 
-    def deallocate(self, instance_uuid: str, host: str | None = None) -> None:
+    def deallocate(self, ports: InstancePorts) -> None:
         """See the contract."""
-        self._ports.deallocate(instance_uuid, host)
+        self._ports.deallocate(ports.instance_uuid, ports.host)
 
-    def vifs(self, instance_uuid: str, host: str | None = None) -> tuple[VIF, ...]:
+    def vifs(self, ports: InstancePorts) -> tuple[VIF, ...]:
         """See the contract."""
-        return self._ports.vifs(instance_uuid, host)
+        return self._ports.vifs(ports.instance_uuid, ports.host)
 
-    def plug(self, instance_uuid: str, vif: VIF) -> None:
+    def plug(self, request: PlugRequest) -> None:
         """Make the VIF's bridge and DHCP reservation; the hypervisor makes the tap. Raises NetworkFailed."""
+        vif = request.vif
         if self._wiring is None or vif.type != "bridge":
             return
         try:
@@ -139,10 +143,10 @@ class LocalNetwork(NetworkDriver, SupportsNetworkApi, SupportsTeardown):
         else:
             self._wiring.ensure(network)
 
-    def unplug(self, instance_uuid: str, vif: VIF) -> None:
+    def unplug(self, request: PlugRequest) -> None:
         """Take the VIF's DHCP reservation and its tap away. Raises NetworkFailed."""
-        if self._wiring is not None and vif.type == "bridge":
-            self._wiring.release(vif.network_id, vif.id)
+        if self._wiring is not None and request.vif.type == "bridge":
+            self._wiring.release(request.vif.network_id, request.vif.id)
 
     def teardown(self) -> list[str]:
         """Take everything off this host that ``init_host`` and ``plug`` made, if no port is bound to an

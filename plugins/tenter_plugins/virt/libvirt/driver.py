@@ -13,6 +13,7 @@ from tenter import errors
 from tenter.contracts.base import Capability, PluginSetup, SupportsTeardown
 from tenter.contracts.network import VIF
 from tenter.contracts.virt import (
+    ConsoleOutputRequest,
     DestroyRequest,
     DriverInfo,
     GuestRef,
@@ -111,16 +112,18 @@ class LibvirtDriver(VirtDriver, SupportsConsoleOutput, SupportsTeardown):
 
     def describe(self) -> DriverInfo:
         root = self._daemon_privileged
+        own_daemon = Capability(False, "[libvirt] uri names another's libvirtd") if self._conf.uri else Capability(True)
         capabilities = {
             "kvm": self._kvm,
-            "console_output": Capability(True),
+            SupportsConsoleOutput.capability: Capability(True),
+            SupportsTeardown.capability: own_daemon,
             "config_drive": Capability(True),
             "soft_reboot": Capability(True),
             "user_networking": Capability(True),
             "bridge_networking": Capability(root, "" if root else "taps on a bridge need root"),
         }
         version = self._facts.version if self._facts else 0
-        return DriverInfo("libvirt", "QEMU", version, capabilities, accepts_unfinished_network=True)
+        return DriverInfo("libvirt", capabilities, hypervisor_type="QEMU", hypervisor_version=version)
 
     def inventory(self) -> Sequence[NodeInventory]:
         facts = self._ready_facts
@@ -190,12 +193,13 @@ class LibvirtDriver(VirtDriver, SupportsConsoleOutput, SupportsTeardown):
             console.trim(directory.console_log, self._conf.console_log_mib)
         return [GuestState(uuid, _merge(each, powers.get(uuid))) for uuid, each in sorted(directories.items())]
 
-    def console_output(self, guest: GuestRef, max_bytes: int) -> bytes:
+    def console_output(self, request: ConsoleOutputRequest) -> bytes:
+        guest = request.guest
         directory = self._layout.guest(guest.uuid)
         if not directory.path.is_dir():
             raise errors.GuestNotFound(f"There is no guest {guest.uuid} on this host.", uuid=guest.uuid)
         with _host_disk("reading a console log"):
-            return console.tail(directory.console_log, max_bytes)
+            return console.tail(directory.console_log, request.max_bytes)
 
     def _build(self, request: SpawnRequest, directory: GuestDir) -> None:
         """The steps of ``spawn``; the network is awaited only when the disks are ready."""

@@ -21,6 +21,7 @@ from oslo_config import cfg
 from tenter.contracts.base import PluginSetup
 from tenter.contracts.network import VIF, FixedIP, NetworkInfo, Subnet
 from tenter.contracts.virt import (
+    ConsoleOutputRequest,
     DestroyRequest,
     GuestRef,
     Hardware,
@@ -115,7 +116,7 @@ class Host:
         return SpawnRequest(**(values | changes))
 
     def console(self, uuid: str) -> str:
-        return self.driver.console_output(GuestRef(uuid), 1 << 20).decode(errors="replace")
+        return self.driver.console_output(ConsoleOutputRequest(GuestRef(uuid), 1 << 20)).decode(errors="replace")
 
     def wait_console(self, uuid: str, text: str = "GUEST-READY", count: int = 1) -> str:
         wait_until(lambda: self.console(uuid).count(text) >= count, BOOT_SECONDS, f"{text!r} on the console")

@@ -7,6 +7,7 @@ import pytest
 from tenter import errors
 from tenter.contracts.network import NetworkInfo
 from tenter.contracts.virt import (
+    ConsoleOutputRequest,
     GuestRef,
     Hardware,
     PowerOffRequest,
@@ -38,7 +39,7 @@ def test_boot_reboot_stop_start_destroy(host: Host) -> None:
     assert f"GUEST-READY hostname=moth uuid={request.uuid} source=configdrive" in text
     assert "eth0=fa:16:3e:00:00:42=10.7.0.42/24" in text
     assert "RAN-42" in text
-    assert host.driver.console_output(ref, 10) == host.driver.console_output(ref, 1 << 20)[-10:]
+    assert host.driver.console_output(ConsoleOutputRequest(ref, 10)) == host.console(request.uuid)[-10:].encode()
 
     host.driver.reboot(RebootRequest(ref, False, network, request.hardware, timeout=60))
     text = host.wait_console(request.uuid, "USERDATA-RC 0", 2)
@@ -68,7 +69,7 @@ def test_guest_that_does_not_exist(host: Host) -> None:
     host.destroy(GONE)
     for call in (
         lambda: host.driver.state(ref),
-        lambda: host.driver.console_output(ref, 10),
+        lambda: host.driver.console_output(ConsoleOutputRequest(ref, 10)),
         lambda: host.driver.power_off(PowerOffRequest(ref)),
         lambda: host.driver.power_on(PowerOnRequest(ref, network, hardware)),
         lambda: host.driver.reboot(RebootRequest(ref, False, network, hardware)),

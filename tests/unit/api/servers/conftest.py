@@ -21,9 +21,9 @@ from tenter.cells.asking import Asking
 from tenter.cells.reading import ServerReader
 from tenter.conf.opts import new_conf
 from tenter.contracts.api import ApiExtension
-from tenter.contracts.identity import Identity
-from tenter.contracts.image import Image
-from tenter.contracts.network import RequestedNetwork
+from tenter.contracts.identity import Identity, ValidateRequest
+from tenter.contracts.image import Image, ShowRequest
+from tenter.contracts.network import CheckRequest, RequestedNetwork
 from tenter.operations.requests import Requests
 from tenter.plugins.emitter import SILENT
 from tenter.store import api_schema, cell_schema, flavors, keypairs
@@ -67,9 +67,9 @@ class FakeIdentity:
             "unscoped": Identity("uma", "uma", None, None, MEMBER),
         }
 
-    def validate(self, token: str) -> Identity:
+    def validate(self, request: ValidateRequest) -> Identity:
         try:
-            return self.callers[token]
+            return self.callers[request.token]
         except KeyError:
             raise errors.Unauthorized("No such token.") from None
 
@@ -83,11 +83,11 @@ class FakeImages:
         self.images[image.id] = image
         return image.id
 
-    def show(self, image_id: str, project_id: str | None = None) -> Image:
+    def show(self, request: ShowRequest) -> Image:
         try:
-            return self.images[image_id]
+            return self.images[request.image_id]
         except KeyError:
-            raise errors.NotFound(f"No image {image_id}.") from None
+            raise errors.NotFound(f"No image {request.image_id}.") from None
 
 
 class FakeNetwork:
@@ -96,8 +96,9 @@ class FakeNetwork:
     def __init__(self) -> None:
         self.asked: list[tuple[str, Any, int]] = []
 
-    def check(self, project_id: str, networks: Any, instances: int = 1) -> tuple[RequestedNetwork, ...]:
-        self.asked.append((project_id, networks, instances))
+    def check(self, request: CheckRequest) -> tuple[RequestedNetwork, ...]:
+        networks = request.networks
+        self.asked.append((request.project_id, networks, request.instances))
         if networks is None:
             return (RequestedNetwork(network_id=NETWORK),)
         for wanted in networks:
