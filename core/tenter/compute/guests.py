@@ -171,12 +171,8 @@ class Guests:
             AllocateRequest(instance.uuid, instance.project_id, self.host, instance.hostname, wanted, replaces)
         )
         for vif in vifs:
-<<<<<<< HEAD
-            self._network.plug(instance.uuid, vif)
-        moments.network_allocated(self._hooks, instance, vifs)
-=======
             self._network.plug(PlugRequest(instance.uuid, vif))
->>>>>>> main
+        moments.network_allocated(self._hooks, instance, vifs)
         return vifs
 
     def _unplug(self, uuid: str, host: str | None, keep_network: bool = False) -> None:

@@ -15,11 +15,6 @@ from tenter.compute import guest_audit, power_sync
 from tenter.compute.guests import Guests
 from tenter.compute.reaper import Reaper
 from tenter.contracts.image import ImageDriver
-<<<<<<< HEAD
-from tenter.contracts.network import NetworkDriver
-from tenter.contracts.virt import GuestRef, HostSetup, NodeInventory, SupportsConsoleOutput, VirtDriver
-from tenter.operations import moments
-=======
 from tenter.contracts.network import InitHostRequest, NetworkDriver
 from tenter.contracts.virt import (
     ConsoleOutputRequest,
@@ -29,7 +24,7 @@ from tenter.contracts.virt import (
     SupportsConsoleOutput,
     VirtDriver,
 )
->>>>>>> main
+from tenter.operations import moments
 from tenter.operations.fabric import Fabric
 from tenter.operations.kinds import all_kinds
 from tenter.operations.membership import Member

@@ -11,12 +11,8 @@ from tenter.conductor.audit import Duty
 from tenter.conductor.watch import Watch
 from tenter.contracts.filter import HostFilter
 from tenter.contracts.network import NetworkDriver
-<<<<<<< HEAD
-from tenter.contracts.scheduling import HostFilter, HostWeigher
-from tenter.operations import moments
-=======
 from tenter.contracts.weigher import HostWeigher
->>>>>>> main
+from tenter.operations import moments
 from tenter.operations.fabric import Fabric
 from tenter.operations.kinds import all_kinds
 from tenter.operations.membership import Member

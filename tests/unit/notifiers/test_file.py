@@ -58,7 +58,7 @@ def test_any_payload_is_one_line(tmp_path: Path, payload: dict[str, Any]) -> Non
     file = notifier(tmp_path)
     path = tmp_path / "notifications.jsonl"
     before = path.stat().st_size
-    file.notify(a_notification(0, **{"given": payload}))
+    file.notify(a_notification(0, given=payload))
     file.close()
     written = path.read_bytes()[before:]
     assert written.count(b"\n") == 1 and written.endswith(b"\n")
