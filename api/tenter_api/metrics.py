@@ -42,7 +42,7 @@ class Metrics:
     """``/metrics``; who may read it is the option ``[api] metrics``."""
 
     def __init__(self, services: Services) -> None:
-        self._conf, self._hooks = services.conf, services.fabric.hooks
+        self._conf, self._fabric = services.conf, services.fabric
         self._probe = Probe(services, self._read)
 
     @property
@@ -60,7 +60,7 @@ class Metrics:
         from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
         registry = CollectorRegistry()
-        registry.register(_Collected([*_families(*self._probe.all()), *_of_hooks(self._hooks.figures())]))
+        registry.register(_Collected([*_families(*self._probe.all()), *_of_hooks(self._fabric.hooks.figures())]))
         resp.content_type = CONTENT_TYPE_LATEST
         resp.data = generate_latest(registry)
 

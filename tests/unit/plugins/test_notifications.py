@@ -20,7 +20,7 @@ from tenter.plugins.notifications import Forwarder, Notifications, notification_
 WORDS = st.text(max_size=20)
 PLAIN: dict[Any, st.SearchStrategy[Any]] = {
     str: WORDS, int: st.integers(), bool: st.booleans(), str | None: st.none() | WORDS,
-    float | None: st.none() | st.floats(allow_nan=False, allow_infinity=False), tuple[str, ...]: st.lists(WORDS).map(tuple),
+    float | None: st.none() | st.floats(-1e9, 1e9), tuple[str, ...]: st.lists(WORDS).map(tuple),
     tuple[Port, ...]: st.lists(st.builds(Port, WORDS, WORDS, WORDS, st.lists(WORDS).map(tuple))).map(tuple),
     Mapping[str, int]: st.dictionaries(WORDS, st.integers()), Mapping[str, str]: st.dictionaries(WORDS, WORDS),
 }  # fmt: skip
