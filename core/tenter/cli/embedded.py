@@ -58,16 +58,16 @@ def load_drivers(conf: cfg.ConfigOpts) -> Drivers:
     """Return the drivers whose state all processes of a machine share."""
     shared = shared_dir(conf)
     return Drivers(
-        load("identity", IdentityDriver, conf, shared),  # type: ignore[type-abstract]
-        load("image", ImageDriver, conf, shared),  # type: ignore[type-abstract]
-        load("network", NetworkDriver, conf, shared),  # type: ignore[type-abstract]
+        load("identity", IdentityDriver, conf, shared),
+        load("image", ImageDriver, conf, shared),
+        load("network", NetworkDriver, conf, shared),
     )
 
 
 def load_extensions(conf: cfg.ConfigOpts) -> list[tuple[str, ApiExtension]]:
     """Return the API extensions that the configuration enables, by name; a broken one is left out."""
     wanted, state_dir = conf.api.extensions, Path(conf.state_dir)
-    return load_each("extension", wanted, ApiExtension, conf, state_dir)  # type: ignore[type-abstract]
+    return load_each("extension", wanted, ApiExtension, conf, state_dir)
 
 
 @dataclass
@@ -79,8 +79,11 @@ class Served(Drivers):
 
     def close(self) -> None:
         """Close it all."""
-        for _, extension in self.extensions:
-            extension.close()
+        for name, extension in self.extensions:
+            try:
+                extension.close()
+            except Exception as exc:
+                LOG.warning("The extension %s cannot be closed: %s", name, exc)
         super().close()
         self.fabric.close()
 
@@ -108,7 +111,7 @@ def start(conf: cfg.ConfigOpts) -> Embedded:
     start, a database that cannot be used.
     """
     drivers = load_drivers(conf)
-    virt = load("virt", VirtDriver, conf, Path(conf.state_dir))  # type: ignore[type-abstract]
+    virt = load("virt", VirtDriver, conf, Path(conf.state_dir))
     fabric = open_fabric(conf, InProcessBus(), hooks=open_emitter)
     conductor = ConductorService(fabric, LOG.error, drivers.network)
     cell = fabric.cells.named(FIRST_CELL)

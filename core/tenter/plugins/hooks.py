@@ -101,7 +101,7 @@ def open_dispatcher(conf: cfg.ConfigOpts, state_dir: Path) -> Emitter:
         add("hook", name, listener, listener.close)
     notifications = Notifications()
     wanted = conf.notifications.notifiers
-    for name, notifier in load_each("notifier", wanted, Notifier, conf, state_dir):  # type: ignore[type-abstract]
+    for name, notifier in load_each("notifier", wanted, Notifier, conf, state_dir):
         add("notifier", name, Forwarder(notifier, notifications), notifier.close)
     if not listeners:
         return Emitter(conf.host)
