@@ -231,7 +231,11 @@ class ServiceDown(ServiceEvent):
 
 
 class HookSpecs:
-    """Every hook there is: when it fires, and what holds then."""
+    """Every hook there is: when it fires, and what holds then.
+
+    Each is told at least once unless the process that tells it dies or stops first; a step that is run again may tell
+    it again.
+    """
 
     def create_requested(self, event: CreateRequested) -> None:
         """In the API, when a request for a server was accepted. The server is recorded and its quota taken; it has no

@@ -94,7 +94,8 @@ def before_scheduling(
     hooks: Emitter, row: Mapping[str, Any], request_id: str, excluded: Iterable[str] = ()
 ) -> Iterator[events.Event]:
     """A host is about to be chosen."""
-    yield events.BeforeScheduling(**_server(hooks, row, request_id), excluded_hosts=tuple(sorted(excluded)))
+    nowhere = _server(hooks, {**row, "host": None}, request_id)
+    yield events.BeforeScheduling(**nowhere, excluded_hosts=tuple(sorted(excluded)))
 
 
 @_moment

@@ -181,6 +181,7 @@ def test_a_host_that_fails_and_one_that_does_not(open_cloud: Open) -> None:
     failed = one(heard, "build_failed")
     assert (failed.server_host, failed.reason, failed.final) == (broken[0], "The disk is gone.", False)
     assert [event.excluded_hosts for name, event in heard if name == "before_scheduling"] == [(), (broken[0],)]
+    assert {event.server_host for name, event in heard if name == "before_scheduling"} == {None}
     assert one(heard, "spawned").server_host != broken[0]
     other.freeze()
 
