@@ -23,7 +23,6 @@ from tenter.contracts.network import NetworkDriver
 from tenter.contracts.virt import VirtDriver
 from tenter.operations.fabric import FIRST_CELL, Fabric, open_fabric, shared_dir
 from tenter.plugins.emitter import open_emitter
-from tenter.plugins.several import load_each
 
 LOG = logging.getLogger(__name__)
 P = TypeVar("P", bound=Plugin)
@@ -66,8 +65,8 @@ def load_drivers(conf: cfg.ConfigOpts) -> Drivers:
 
 def load_extensions(conf: cfg.ConfigOpts) -> list[tuple[str, ApiExtension]]:
     """Return the API extensions that the configuration enables, by name; a broken one is left out."""
-    wanted, state_dir = conf.api.extensions, Path(conf.state_dir)
-    return load_each("extension", wanted, ApiExtension, conf, state_dir)
+    wanted, state_dir = plugins.enabled("extension", conf), Path(conf.state_dir)
+    return plugins.load_all("extension", wanted, ApiExtension, conf, state_dir)
 
 
 @dataclass

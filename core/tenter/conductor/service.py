@@ -18,7 +18,7 @@ from tenter.operations.kinds import all_kinds
 from tenter.operations.membership import Member
 from tenter.operations.model import CONDUCTOR
 from tenter.operations.runner import Runner, Source
-from tenter.plugins import load_all
+from tenter.plugins import enabled, load_all
 from tenter.scheduler import Scheduler
 from tenter.store import api_schema, cell_schema, operations, presence
 from tenter.store.engine import now
@@ -35,8 +35,8 @@ def load_scheduler(fabric: Fabric) -> Scheduler:
     return Scheduler(
         conf,
         fabric.cells,
-        load_all("filter", conf.scheduler.filters, HostFilter, conf, state_dir),
-        load_all("weigher", conf.scheduler.weighers, HostWeigher, conf, state_dir),
+        load_all("filter", enabled("filter", conf), HostFilter, conf, state_dir),
+        load_all("weigher", enabled("weigher", conf), HostWeigher, conf, state_dir),
     )
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from oslo_config import cfg
 
 from tenter.contracts.hooks import Event
+from tenter.plugins.kinds import enabled
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ SILENT = Emitter()
 def open_emitter(conf: cfg.ConfigOpts) -> Emitter:
     """Return what tells the listeners and notifiers that the configuration enables; a broken one is left out with an
     error in the log."""
-    if not conf.hooks.enabled and not conf.notifications.notifiers:
+    if not enabled("hook", conf) and not enabled("notifier", conf):
         return Emitter(conf.host)
     from tenter.plugins import hooks  # only who has listeners pays for pluggy
 

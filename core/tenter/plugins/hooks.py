@@ -7,7 +7,6 @@ import functools
 import inspect
 import logging
 from collections.abc import Callable, Iterator
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +16,11 @@ from oslo_config import cfg
 from tenter import errors
 from tenter.contracts.hooks import HOOKS, HookListener, HookSpecs
 from tenter.contracts.notifier import Notifier
-from tenter.plugins import GROUPS
+from tenter.plugins import enabled, load_all
 from tenter.plugins.dispatch import Call, Dispatcher, Listener
 from tenter.plugins.emitter import Emitter
+from tenter.plugins.loading import find
 from tenter.plugins.notifications import Forwarder, Notifications
-from tenter.plugins.several import load_each
 
 LOG = logging.getLogger(__name__)
 
@@ -78,11 +77,11 @@ class Registry(pluggy.PluginManager):
 
 @functools.cache
 def origin_of(kind: str, name: str) -> str:
-    """Return, for a message, which distribution a plugin is from. It is slow where many are installed."""
-    for entry_point in metadata.entry_points(group=GROUPS[kind], name=name):
-        if entry_point.dist is not None:
-            return f"from {entry_point.dist.name} {entry_point.dist.version}"
-    return "from an unknown distribution"
+    """Return, for a message, which distribution a plugin is from."""
+    try:
+        return f"from {find(kind, name).origin}"
+    except errors.PluginBroken:
+        return "from a distribution that is not installed any more"
 
 
 def open_dispatcher(conf: cfg.ConfigOpts, state_dir: Path) -> Emitter:
@@ -97,11 +96,11 @@ def open_dispatcher(conf: cfg.ConfigOpts, state_dir: Path) -> Emitter:
         registry.register(implements, key)
         listeners[key] = Listener(kind, name, lambda: origin_of(kind, name), close)
 
-    for name, listener in load_each("hook", conf.hooks.enabled, HookListener, conf, state_dir, hooks_of):
+    for name, listener in load_all("hook", enabled("hook", conf), HookListener, conf, state_dir):
         add("hook", name, listener, listener.close)
     notifications = Notifications()
-    wanted = conf.notifications.notifiers
-    for name, notifier in load_each("notifier", wanted, Notifier, conf, state_dir):
+    wanted = enabled("notifier", conf)
+    for name, notifier in load_all("notifier", wanted, Notifier, conf, state_dir):
         add("notifier", name, Forwarder(notifier, notifications), notifier.close)
     if not listeners:
         return Emitter(conf.host)

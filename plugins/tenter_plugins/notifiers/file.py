@@ -8,10 +8,10 @@ from dataclasses import asdict
 from pathlib import Path
 
 import orjson
-from oslo_config import cfg
 
 from tenter.contracts.base import PluginSetup
 from tenter.contracts.notifier import Notification, Notifier
+from tenter_plugins.notifiers.options import OPTS, SECTION
 
 
 class FileNotifier(Notifier):
@@ -19,11 +19,8 @@ class FileNotifier(Notifier):
     rotation works without a signal."""
 
     contract = "notifier 1.0"
-    section = "notifier_file"
-    options = (
-        cfg.StrOpt("path", help="File to append to; by default notifications.jsonl in the notifier's own directory "
-                                "(STATE_DIR/notifier/file). Processes of one machine may share it."),
-    )  # fmt: skip
+    section = SECTION
+    options = OPTS
 
     def __init__(self, setup: PluginSetup) -> None:
         super().__init__(setup)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.helpers.distribution import install
+from tests.helpers.distributions import environment, install
 from tests.helpers.process import CONF, Up
 
 GOOD = """
@@ -81,7 +80,8 @@ ENABLED = ["raises", "tell", "sleeps", "misspelt", "newer", "cannot", "nowhere",
 @pytest.fixture
 def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A directory for distributions that all processes of the test see."""
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path / "site"), os.environ.get("PYTHONPATH", "")]))
+    for name, value in environment(tmp_path / "site").items():
+        monkeypatch.setenv(name, value)
     return tmp_path / "site"
 
 
@@ -97,9 +97,11 @@ def _await(what: Any, timeout: float = 20) -> None:
 
 
 def test_good_ones_hear_all_whatever_the_others_do(up: Up, site: Path) -> None:
-    points = {name: name.capitalize() for name in ("raises", "sleeps", "misspelt", "newer", "cannot", "nowhere")}
-    install(site, "acme-good", GOOD, {"tenter.hooks": {"tell": "Tell"}, "tenter.api.extensions": {"greet": "Greeter"}})
-    install(site, "acme-bad", BAD, {"tenter.hooks": points})
+    points = {"tenter.hooks": {"tell": "acme:Tell"}, "tenter.api.extensions": {"greet": "acme:Greeter"}}
+    install(site, "acme-good", points, {"acme.py": GOOD})
+    names = ("raises", "sleeps", "misspelt", "newer", "cannot", "nowhere")
+    points = {"tenter.hooks": {name: f"acme_bad:{name.capitalize()}" for name in names}}
+    install(site, "acme-bad", points, {"acme_bad.py": BAD})
     enabled = "".join(f"enabled = {name}\n" for name in ENABLED)
     up.conf_file.write_text(
         CONF + f"[hooks]\n{enabled}budget = 0.1\n[notifications]\nnotifiers = file\n[api]\nextensions = greet\n"

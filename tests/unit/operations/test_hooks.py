@@ -10,14 +10,13 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from stevedore import extension
 
 from tenter import errors
 from tenter.contracts import hooks as contract
 from tenter.store import cell_schema
 from tests.conftest import MakeCloud
 from tests.helpers.cloud import CALLER, PROJECT, Cloud
-from tests.helpers.distribution import install
+from tests.helpers.distributions import install
 from tests.helpers.hosts import Host
 
 TELL = """
@@ -42,9 +41,9 @@ Open = Callable[..., tuple[Cloud, Heard]]
 @pytest.fixture
 def open_cloud(make_cloud: MakeCloud, tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> Open:
     """Start a cloud whose listener keeps all that it hears; return both, once it has heard that all is up."""
-    install(tmp_path / "site", "tenter-tell", TELL, {"tenter.hooks": {"tell": "Tell"}})
+    points = {"tenter.hooks": {"tell": "tenter_tell:Tell"}}
+    install(tmp_path / "site", "tenter-tell", points, {"tenter_tell.py": TELL})
     monkeypatch.syspath_prepend(str(tmp_path / "site"))
-    monkeypatch.setattr(extension.ExtensionManager, "ENTRY_POINT_CACHE", {})
 
     def open_(**sections: Any) -> tuple[Cloud, Heard]:
         cloud = make_cloud(hooks={"enabled": "tell"}, **sections)
