@@ -6,9 +6,9 @@ makes a plugin of a name, and ``report`` says of every plugin what an operator s
 """
 
 from tenter.plugins.kinds import GROUPS, KINDS, enabled
-from tenter.plugins.loading import check_installed, compatible, load, load_all, load_class, load_server, names, origin
+from tenter.plugins.loading import check_installed, compatible, load, load_all, load_class, load_server, names
 
 __all__ = [
     "GROUPS", "KINDS", "check_installed", "compatible", "enabled", "load", "load_all", "load_class", "load_server",
-    "names", "origin",
+    "names",
 ]  # fmt: skip

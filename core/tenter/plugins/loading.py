@@ -35,11 +35,6 @@ def check_installed(kind: str, name: str) -> None:
     find(kind, name)
 
 
-def origin(kind: str, name: str) -> str:
-    """Return name and version of the distribution that brings a plugin; for messages. Raises PluginBroken as find."""
-    return find(kind, name).origin
-
-
 def find(kind: str, name: str) -> Entry:
     """Return the entry point of a plugin, without importing it. Raises PluginBroken if there is none, or two."""
     found = [entry for entry in discovery.installed(GROUPS[kind]) if entry.name == name]

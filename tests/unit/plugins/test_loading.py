@@ -172,7 +172,6 @@ def test_two_of_one_name(acme: None, install: Install, conf: cfg.ConfigOpts, oth
     with pytest.raises(errors.PluginBroken, match="'Good' is there 2 times: emca 1.0 and acme 2.5 bring"):
         _load(conf, "Good")
     assert _load(conf, "Inherits")
-    assert plugins.origin("filter", "Inherits") == "acme 2.5"
 
 
 def test_a_release_that_another_hides_does_not_count(acme: None, install: Install, conf: cfg.ConfigOpts) -> None:
