@@ -221,7 +221,8 @@ class LibvirtDriver(
 
     def snapshot(self, request: SnapshotRequest) -> Snapshot:
         directory = self._existing(request.guest)
-        with _host_disk(f"making a snapshot of guest {directory.uuid}"):
+        one_at_a_time = self._locks.hold(f"snapshot of {directory.uuid}")
+        with one_at_a_time, _host_disk(f"making a snapshot of guest {directory.uuid}"):
             with self._locks.hold(directory.uuid):
                 if self._domains.state(directory.uuid) not in _ON:
                     return snapshots.of_stopped(directory, self._conf.image_timeout)

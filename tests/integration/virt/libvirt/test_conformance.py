@@ -27,6 +27,7 @@ _MIB = 1 << 20
 class TestLibvirt(VirtConformance):
     """Guests are seen by their QEMU processes and their files."""
 
+    name = "libvirt"
     plugin = LibvirtDriver
     disk_format = "qcow2"
     keep_state = True
