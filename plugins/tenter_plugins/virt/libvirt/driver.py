@@ -298,7 +298,7 @@ class LibvirtDriver(
 
     def _missing(self) -> str:
         """Return a sentence that says what this host lacks, "" if nothing; guests cannot be run without it."""
-        if "libvirt" not in sys.modules and importlib.util.find_spec("libvirt") is None:
+        if sys.modules.get("libvirt") is None and importlib.util.find_spec("libvirt") is None:
             return "The Python binding of libvirt is missing; install it with the extra libvirt of this distribution."
         if shutil.which(self._conf.emulator) is None:
             return f"{self._conf.emulator} is missing; install the package qemu-system-x86 or set [libvirt] emulator."
