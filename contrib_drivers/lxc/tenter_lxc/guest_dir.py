@@ -1,0 +1,87 @@
+"""What the driver keeps for each guest: one directory, named by its UUID, from the start of spawn to destroy's end."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import UUID
+
+from tenter import errors
+
+
+@dataclass(frozen=True)
+class GuestDir:
+    """The directory of one guest; it need not exist."""
+
+    path: Path
+
+    @property
+    def uuid(self) -> str:
+        """The guest's UUID."""
+        return self.path.name
+
+    @property
+    def root(self) -> Path:
+        """The guest's root file system. Its content is not to be trusted: a link in it may lead anywhere."""
+        return self.path / "root"
+
+    @property
+    def seed(self) -> Path:
+        """The config drive's files, which the guest sees read-only; exists only if they were asked for."""
+        return self.path / "seed"
+
+    @property
+    def console_log(self) -> Path:
+        """What the guest's console printed."""
+        return self.path / "console.log"
+
+    @property
+    def unfinished(self) -> Path:
+        """Marker: exists while ``spawn`` has not ended."""
+        return self.path / "unfinished"
+
+    @property
+    def idmap_base(self) -> int:
+        """The host's user who is the guest's root."""
+        return self.root.stat().st_uid
+
+    def create(self) -> None:
+        """Make the directory with its marker."""
+        self.path.mkdir(mode=0o711)
+        self.unfinished.touch()
+
+    def remove(self) -> None:
+        """Remove the directory and all in it; none is no error."""
+        self._end_unpacking()
+        with contextlib.suppress(FileNotFoundError):
+            shutil.rmtree(self.path)
+
+    def _end_unpacking(self) -> None:
+        """End what a driver that died while it unpacked an image has left running."""
+        for link in Path("/proc").glob("[0-9]*/cwd"):
+            with contextlib.suppress(OSError):
+                if link.readlink() == self.root:
+                    os.kill(int(link.parent.name), signal.SIGKILL)
+                    while link.exists():
+                        time.sleep(0.01)
+
+
+def find(directory: Path, uuid: str) -> GuestDir:
+    """Return the directory of a guest below ``directory``. Raises Invalid if ``uuid`` is no UUID."""
+    try:
+        return GuestDir(directory / str(UUID(uuid)))
+    except ValueError:
+        raise errors.Invalid(f"{uuid!r} is no UUID of a guest.") from None
+
+
+def find_all(directory: Path) -> Iterator[GuestDir]:
+    """Yield the guests' directories below ``directory``."""
+    if directory.is_dir():
+        for path in sorted(directory.iterdir()):
+            yield GuestDir(path)
