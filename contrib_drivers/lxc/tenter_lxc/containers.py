@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import re
-import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 import libvirt
 
 from tenter import errors
 from tenter.contracts.virt import PowerState
+from tenter_lxc import processes
 from tenter_lxc.daemon import Daemon
 from tenter_lxc.domain_xml import domain_name
 
@@ -29,8 +27,8 @@ _POWER = {
     libvirt.VIR_DOMAIN_SHUTOFF: PowerState.SHUTDOWN,
     libvirt.VIR_DOMAIN_CRASHED: PowerState.CRASHED,
 }
-_CGROUPS = Path("/sys/fs/cgroup")
 _POLL = 0.02
+_ASK_AGAIN = 2.0  # seconds: an init that has just begun hears nothing yet
 _END_SECONDS = 5.0
 
 # libvirt prints every error to stderr unless it is told otherwise; we raise them.
@@ -74,48 +72,58 @@ class Containers:
 
         return self._with(uuid, read)
 
-    def start(self, uuid: str, xml: str) -> None:
-        """Define the container (anew) and start it, unless it runs."""
+    def start(self, uuid: str, xml: str) -> bool:
+        """Define the container (anew) and start it. Return False if it ran already, which is no error."""
 
-        def work(connection: Any) -> None:
-            if (domain := _lookup(connection, uuid)) is None or not domain.isActive():
-                _end_leftovers(uuid)
-                connection.defineXML(xml).create()
+        def work(connection: Any) -> bool:
+            domain = _lookup(connection, uuid)
+            if domain is not None and domain.isActive():
+                return False
+            processes.end_leftovers(domain_name(uuid), _END_SECONDS)
+            connection.defineXML(xml).create()
+            return True
 
-        self._run(work, uuid)
+        return self._run(work, uuid)
 
     def ask_to_stop(self, uuid: str, timeout: float) -> bool:
         """Tell the container's init to shut down; return whether it did within ``timeout`` seconds."""
-        if self.state(uuid) == PowerState.PAUSED:
-            return False
-        for pid in self._with(uuid, _init) or ():
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, _stop_signal(pid))
-        return self._stopped(uuid, timeout)
+        deadline = time.monotonic() + timeout
+        while self.state(uuid) != PowerState.PAUSED:
+            self._with(uuid, lambda domain: processes.ask_to_stop(domain.ID()))  # a domain's id is libvirt_lxc's pid
+            left = deadline - time.monotonic()
+            if self._stopped(uuid, min(left, _ASK_AGAIN)):
+                return True
+            if left <= _ASK_AGAIN:
+                break
+        return False
 
     def force_off(self, uuid: str) -> None:
         """On return no process of the container runs; it stays defined."""
-        self.unpause(uuid)  # what is frozen does not die
-        for pid in self._with(uuid, _init) or ():
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)  # and with it all that it shares its namespace with, at once
+        self._with(uuid, _thaw)  # what is frozen does not die
+        self._with(uuid, lambda domain: processes.kill(domain.ID()))  # destroy() alone takes seconds
         if not self._stopped(uuid, _END_SECONDS):
-            self._with(uuid, lambda domain: domain.destroy() if domain.isActive() else None)
-        _end_leftovers(uuid)
+            self._with(uuid, lambda domain: domain.destroy())
+        processes.end_leftovers(domain_name(uuid), _END_SECONDS)
 
     def remove(self, uuid: str) -> None:
         """On return there is nothing of the container. None is no error."""
         self.force_off(uuid)
         self._with(uuid, lambda domain: domain.undefine())
-        (self.daemon.directory / "log" / "lxc" / f"{domain_name(uuid)}.log").unlink(missing_ok=True)
+        name = domain_name(uuid)
+        (self.daemon.directory / "log" / "lxc" / f"{name}.log").unlink(missing_ok=True)
+        for path in (self.daemon.directory / "run" / "lxc").glob(f"{name}.*"):  # sockets, mount points
+            with contextlib.suppress(FileNotFoundError):
+                path.rmdir() if path.is_dir() else path.unlink()
 
     def pause(self, uuid: str) -> None:
-        """Freeze the container unless it is."""
+        """Freeze the container. One that is frozen is no error."""
         self._with(uuid, lambda domain: domain.suspend() if _power(domain) != PowerState.PAUSED else None)
 
     def unpause(self, uuid: str) -> None:
-        """Thaw the container if it is frozen."""
-        self._with(uuid, lambda domain: domain.resume() if _power(domain) == PowerState.PAUSED else None)
+        """Thaw the container. One that runs is no error."""
+        self._with(uuid, _thaw)
+        if self.state(uuid) != PowerState.RUNNING:
+            raise errors.GuestFailed(f"Guest {uuid} does not run.")
 
     def _stopped(self, uuid: str, timeout: float) -> bool:
         deadline = time.monotonic() + timeout
@@ -166,6 +174,11 @@ def _power(domain: Any) -> PowerState:
     return _POWER.get(domain.state()[0], PowerState.NOSTATE)
 
 
+def _thaw(domain: Any) -> None:
+    if _power(domain) == PowerState.PAUSED:
+        domain.resume()
+
+
 def _lookup(connection: Any, uuid: str) -> Any:
     try:
         return connection.lookupByUUIDString(uuid)
@@ -179,43 +192,3 @@ def _translate(exc: libvirt.libvirtError, uuid: str) -> errors.TenterError:
     if exc.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN:
         return errors.GuestNotFound(f"libvirt knows no guest {uuid}.")
     return errors.GuestFailed(f"libvirt failed{f' guest {uuid}' if uuid else ''}: {exc}")
-
-
-def _init(domain: Any) -> list[int]:
-    """Return the pid of a running container's init: the child of libvirt_lxc, whose pid is the domain's id."""
-    keeper = domain.ID()
-    try:
-        return [int(pid) for pid in Path(f"/proc/{keeper}/task/{keeper}/children").read_text().split()]
-    except OSError:
-        return []
-
-
-def _stop_signal(pid: int) -> signal.Signals | int:
-    """Return what tells an init to shut down. systemd takes SIGRTMIN+3, and is known by blocking it: it reads signals
-    from a descriptor. Of others SIGTERM is the most likely to be understood."""
-    with contextlib.suppress(OSError, AttributeError):
-        blocked = re.search(r"^SigBlk:\s*(\w+)", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
-        if blocked and int(blocked[1], 16) >> (signal.SIGRTMIN + 3 - 1) & 1:
-            return signal.SIGRTMIN + 3
-    return signal.SIGTERM
-
-
-def _groups(uuid: str) -> Iterator[Path]:
-    """Yield the cgroups of a container, as libvirt names them (v1: one a controller; v2: one)."""
-    for place in ("*/machine", "machine"):
-        yield from _CGROUPS.glob(f"{place}/lxc-*-{domain_name(uuid)}.libvirt-lxc")
-
-
-def _end_leftovers(uuid: str) -> None:
-    """End what runs on if libvirt_lxc was killed while there was no daemon to see it, and remove its cgroups."""
-    deadline = time.monotonic() + _END_SECONDS
-    while groups := list(_groups(uuid)):
-        for group in groups:
-            for directory, _, _ in os.walk(group, topdown=False):
-                with contextlib.suppress(OSError):
-                    for pid in Path(directory, "cgroup.procs").read_text().split():
-                        os.kill(int(pid), signal.SIGKILL)
-                    os.rmdir(directory)
-        if time.monotonic() >= deadline:
-            raise errors.GuestFailed(f"Processes of guest {uuid} do not end.")
-        time.sleep(_POLL)

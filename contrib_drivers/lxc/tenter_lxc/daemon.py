@@ -140,7 +140,7 @@ class Daemon:
         return pid
 
     def _write_configuration(self) -> None:
-        for ours, theirs in (*_DIRECTORIES.items(), ("drivers", self.directory / "drivers")):
+        for ours, theirs in _DIRECTORIES.items():
             (self.directory / ours).mkdir(exist_ok=True)
             Path(theirs).mkdir(parents=True, exist_ok=True)
         self.configuration.write_text(_CONFIGURATION.format(log=self.directory / "libvirtd.log"), encoding="utf-8")
@@ -152,6 +152,7 @@ class Daemon:
                 "libvirt's LXC driver is missing; install the package libvirt-daemon-driver-lxc."
             )
         link = self.directory / "drivers" / module.name
+        link.parent.mkdir(exist_ok=True)
         link.unlink(missing_ok=True)
         link.symlink_to(module)
 

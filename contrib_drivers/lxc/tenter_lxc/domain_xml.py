@@ -35,7 +35,8 @@ _DOMAIN = """\
 """
 _SEED = '<filesystem type="mount"><source dir="{guest}/seed"/><target dir="{target}"/><readonly/></filesystem>'
 _INTERFACE = (
-    '<interface type="bridge"><mac address={mac}/><source bridge={bridge}/>{target}<guest dev="eth{index}"/></interface>'
+    '<interface type="bridge"><mac address={mac}/><source bridge={bridge}/>{target}'
+    '<guest dev="eth{index}"/></interface>'
 )
 
 
@@ -47,7 +48,7 @@ def domain_name(uuid: str) -> str:
 def domain_xml(guest: GuestDir, hardware: Hardware, vifs: Sequence[VIF], init: str) -> str:
     """Return the description of a guest's container.
 
-    Raises CapabilityMissing for a VIF of a type that a container cannot have, GuestFailed for one that lacks its bridge.
+    Raises CapabilityMissing for a VIF of a type that containers cannot have, GuestFailed for one without its bridge.
     """
     seen = GUESTS / guest.uuid
     devices = [_SEED.format(guest=seen, target=TARGET)] if guest.seed.exists() else []

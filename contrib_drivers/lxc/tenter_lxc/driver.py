@@ -2,53 +2,30 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
-import platform
-import shutil
-import threading
-import uuid as uuidlib
-import weakref
-from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tenter import errors
-from tenter.contracts.base import Capability, PluginSetup, SupportsTeardown
-from tenter.contracts.virt import (
-    ConsoleOutputRequest,
-    DestroyRequest,
-    DriverInfo,
-    GuestRef,
-    GuestState,
-    Hardware,
-    HostSetup,
-    NodeInventory,
-    PowerOffRequest,
-    PowerOnRequest,
-    PowerState,
-    RebootRequest,
-    SpawnRequest,
-    SupportsConsoleOutput,
-    SupportsPause,
-    VirtDriver,
-)
-from tenter_lxc import config_drive, console, guest_dir, images
+from tenter.contracts import virt
+from tenter.contracts.base import PluginSetup, SupportsTeardown
+from tenter.contracts.network import VIF
+from tenter_lxc import config_drive, console, guest_dir, host, images
 from tenter_lxc.containers import Containers
 from tenter_lxc.daemon import Daemon
 from tenter_lxc.domain_xml import domain_name, domain_xml
-from tenter_lxc.guest_dir import GuestDir
+from tenter_lxc.guest_dir import GuestDir, host_disk
+from tenter_lxc.locks import GuestLocks
 from tenter_lxc.options import OPTIONS, SECTION
 
 LOG = logging.getLogger(__name__)
 
-_ON = (PowerState.RUNNING, PowerState.PAUSED)
-_FREEZER = Path("/sys/fs/cgroup/freezer")
+_ON = (virt.PowerState.RUNNING, virt.PowerState.PAUSED)
 _OLD_READER_SECONDS = 2.0
 
 
-class LxcDriver(VirtDriver, SupportsConsoleOutput, SupportsPause, SupportsTeardown):
+class LxcDriver(virt.VirtDriver, virt.SupportsConsoleOutput, virt.SupportsPause, SupportsTeardown):
     """System containers of libvirt's LXC driver, on one host."""
 
     contract = "virt 1.0"
@@ -59,84 +36,117 @@ class LxcDriver(VirtDriver, SupportsConsoleOutput, SupportsPause, SupportsTeardo
         super().__init__(setup)
         self._conf = setup.conf[SECTION]
         self._state_dir = setup.state_dir.absolute()
-        self._guests_dir = self._state_dir / "guests"
+        self._guests = self._state_dir / "guests"
         self._archives = images.Archives(self._state_dir / "images")
-        self._started: Containers | None = None
+        self._locks = GuestLocks()
+        self._ready: Containers | None = None
         self._version = 0
-        self._guard = threading.Lock()
-        self._locks: weakref.WeakValueDictionary[str, Any] = weakref.WeakValueDictionary()
 
-    # --- the host
-
-    def init_host(self, setup: HostSetup) -> None:
+    def init_host(self, setup: virt.HostSetup) -> None:
         if os.geteuid() != 0:
-            raise errors.HypervisorUnavailable("The lxc driver needs root: libvirt's containers are root's.")
-        try:
+            raise errors.HypervisorUnavailable("The lxc driver needs root, for libvirt makes containers for root only.")
+        with host_disk("making the driver's directories"):
             self._state_dir.chmod(0o700)
             self._archives.directory.mkdir(exist_ok=True)
-            self._guests_dir.mkdir(exist_ok=True)
-        except OSError as exc:
-            raise images.disk_error(exc, "making directories") from exc
+            self._guests.mkdir(exist_ok=True)
         with images.user_namespace(self._conf.idmap_base):
-            pass
+            pass  # it can be made: guests will have one
         self.close()
         containers = Containers(self._daemon(setup.network_namespace))
         self._version = containers.version()
-        self._started = containers
+        self._ready = containers
         LOG.info("Host %s is ready: %d guests", setup.host, len(self.guests()))
 
+    def describe(self) -> virt.DriverInfo:
+        return virt.DriverInfo("lxc", host.capabilities(), hypervisor_type="LXC", hypervisor_version=self._version)
+
+    def inventory(self) -> Sequence[virt.NodeInventory]:
+        with host_disk("looking at the host"):
+            return [host.inventory(self.setup.host, self._state_dir)]
+
+    def spawn(self, request: virt.SpawnRequest) -> Mapping[str, Any]:
+        guest = guest_dir.find(self._guests, request.uuid)
+        with self._locks.hold(guest.uuid):
+            try:
+                with host_disk(f"making guest {guest.uuid}"):
+                    self._remove(guest)
+                    self._build(request, guest)
+            except BaseException:
+                self._clean_up(guest)
+                raise
+        return {"domain": domain_name(guest.uuid)}
+
+    def destroy(self, request: virt.DestroyRequest) -> None:
+        guest = guest_dir.find(self._guests, request.guest.uuid)
+        with self._locks.hold(guest.uuid), host_disk(f"removing guest {guest.uuid}"):
+            if request.disks:
+                self._remove(guest)
+            else:
+                self._containers.remove(guest.uuid)
+
+    def power_on(self, request: virt.PowerOnRequest) -> None:
+        vifs = request.network_info.wait()
+        with self._locks.hold(request.guest.uuid):
+            self._start(self._existing(request.guest), request.hardware, vifs)
+
+    def power_off(self, request: virt.PowerOffRequest) -> None:
+        guest = self._existing(request.guest)
+        if request.timeout <= 0 or not self._containers.ask_to_stop(guest.uuid, request.timeout):
+            self._containers.force_off(guest.uuid)
+
+    def reboot(self, request: virt.RebootRequest) -> None:
+        vifs = request.network_info.wait()
+        self.power_off(virt.PowerOffRequest(request.guest, 0 if request.hard else request.timeout))
+        with self._locks.hold(request.guest.uuid):
+            self._start(self._existing(request.guest), request.hardware, vifs)
+
+    def state(self, guest: virt.GuestRef) -> virt.GuestState:
+        directory = guest_dir.find(self._guests, guest.uuid)
+        power = self._containers.state(directory.uuid)
+        if power is None and not directory.path.is_dir():
+            raise errors.GuestNotFound(f"There is no guest {guest.uuid} on this host.")
+        return _state(directory, power)
+
+    def guests(self) -> Sequence[virt.GuestState]:
+        # Directories first: a guest destroyed in between must not look like one without a container.
+        found = {guest.uuid: guest for guest in guest_dir.find_all(self._guests)}
+        powers = self._containers.states()
+        for uuid in powers:
+            found.setdefault(uuid, guest_dir.find(self._guests, uuid))
+        for guest in found.values():
+            if powers.get(guest.uuid) in _ON:
+                self._keep_console(guest)
+        return [_state(guest, powers.get(uuid)) for uuid, guest in sorted(found.items())]
+
     def close(self) -> None:
-        if self._started is not None:
-            self._started.close()
+        if self._ready is not None:
+            self._ready.close()
+
+    # --- optional powers
+
+    def console_output(self, request: virt.ConsoleOutputRequest) -> bytes:
+        guest = self._existing(request.guest)
+        self._keep_console(guest)
+        with host_disk("reading a console log"):
+            return console.tail(guest.console_log, request.max_bytes)
+
+    def pause(self, guest: virt.GuestRef) -> None:
+        self._containers.pause(self._existing(guest).uuid)
+
+    def unpause(self, guest: virt.GuestRef) -> None:
+        self._containers.unpause(self._existing(guest).uuid)
 
     def teardown(self) -> list[str]:
-        if self._guests_dir.is_dir() and any(self._guests_dir.iterdir()):
+        if next(guest_dir.find_all(self._guests), None) is not None:
             return ["The driver's own libvirtd runs on: guests exist."]
         self.close()
         self._daemon(None).stop()
         return []
 
-    def describe(self) -> DriverInfo:
-        pause = "" if _FREEZER.is_dir() else "libvirt freezes containers by the freezer of cgroup v1, which is not mounted"
-        capabilities = {
-            SupportsConsoleOutput.capability: Capability(True),
-            SupportsPause.capability: Capability(not pause, pause),
-            SupportsTeardown.capability: Capability(True),
-            "config_drive": Capability(True, details={"directory": config_drive.TARGET}),
-            "soft_reboot": Capability(True),
-            "bridge_networking": Capability(True),
-            "user_networking": Capability(False, "a container has no user-mode network stack"),
-            "disk_quota": Capability(False, "a guest's root is a directory; root_gb is checked against the image only"),
-        }
-        return DriverInfo("lxc", capabilities, hypervisor_type="LXC", hypervisor_version=self._version)
+    # --- the steps
 
-    def inventory(self) -> Sequence[NodeInventory]:
-        memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-        return [
-            NodeInventory(
-                uuid=self._node_uuid(), name=self.setup.host, vcpus=os.cpu_count() or 1, memory_mib=memory >> 20,
-                disk_gib=shutil.disk_usage(self._state_dir).total // images.GIB,
-                cpu_info={"arch": platform.machine(), "model": "", "vendor": "", "features": [], "topology": {}},
-            )
-        ]  # fmt: skip
-
-    # --- a guest's life
-
-    def spawn(self, request: SpawnRequest) -> Mapping[str, Any]:
-        guest = self._guest(request.uuid)
-        with self._lock(guest):
-            try:
-                self._remove(guest)
-                self._build(request, guest)
-            except BaseException as exc:
-                self._clean_up(guest)
-                if isinstance(exc, OSError):
-                    raise images.disk_error(exc, f"making guest {guest.uuid}") from exc
-                raise
-        return {"domain": domain_name(guest.uuid)}
-
-    def _build(self, request: SpawnRequest, guest: GuestDir) -> None:
-        """The steps of ``spawn``; the network is awaited only when the root file system is ready."""
+    def _build(self, request: virt.SpawnRequest, guest: GuestDir) -> None:
+        """Make the guest and start it; the network is awaited only when the root file system is ready."""
         image = request.image
         if image is None:
             raise errors.ImageUnusable("The lxc driver makes guests from images only, and none was given.")
@@ -157,37 +167,11 @@ class LxcDriver(VirtDriver, SupportsConsoleOutput, SupportsPause, SupportsTeardo
         self._start(guest, request.hardware, vifs)
         guest.unfinished.unlink()
 
-    def destroy(self, request: DestroyRequest) -> None:
-        guest = self._guest(request.guest.uuid)
-        with self._lock(guest), _host_disk(f"removing guest {guest.uuid}"):
-            if request.disks:
-                self._remove(guest)
-            else:
-                self._containers.remove(guest.uuid)
-
-    def power_on(self, request: PowerOnRequest) -> None:
-        guest = self._existing(request.guest)
-        with self._lock(guest), _host_disk(f"starting guest {guest.uuid}"):
-            self._start(guest, request.hardware, request.network_info.wait())
-
-    def power_off(self, request: PowerOffRequest) -> None:
-        guest = self._existing(request.guest)
-        if request.timeout <= 0 or not self._containers.ask_to_stop(guest.uuid, request.timeout):
-            self._containers.force_off(guest.uuid)
-
-    def reboot(self, request: RebootRequest) -> None:
-        guest = self._existing(request.guest)
-        vifs = request.network_info.wait()
-        if not request.hard and not self._containers.ask_to_stop(guest.uuid, request.timeout):
-            LOG.info("Guest %s did not stop in %g seconds; rebooting it by force", guest.uuid, request.timeout)
-        with self._lock(guest), _host_disk(f"starting guest {guest.uuid}"):
-            self._existing(request.guest)
-            self._containers.force_off(guest.uuid)
-            self._start(guest, request.hardware, vifs)
-
-    def _start(self, guest: GuestDir, hardware: Hardware, vifs: Sequence[Any]) -> None:
-        self._containers.start(guest.uuid, domain_xml(guest, hardware, vifs, self._conf.init))
-        self._follow_console(guest, _OLD_READER_SECONDS)
+    def _start(self, guest: GuestDir, hardware: virt.Hardware, vifs: Sequence[VIF]) -> None:
+        with host_disk(f"starting guest {guest.uuid}"):
+            xml = domain_xml(guest, hardware, vifs, self._conf.init)
+        if self._containers.start(guest.uuid, xml):
+            self._keep_console(guest, _OLD_READER_SECONDS)
 
     def _remove(self, guest: GuestDir) -> None:
         self._containers.remove(guest.uuid)
@@ -200,111 +184,41 @@ class LxcDriver(VirtDriver, SupportsConsoleOutput, SupportsPause, SupportsTeardo
         except Exception as exc:
             LOG.error("What is left of guest %s cannot be removed now: %s", guest.uuid, exc)
 
-    # --- looking at guests
-
-    def state(self, guest: GuestRef) -> GuestState:
-        directory = self._guest(guest.uuid)
-        power = self._containers.state(directory.uuid)
-        if power is None and not directory.path.is_dir():
-            raise errors.GuestNotFound(f"There is no guest {guest.uuid} on this host.")
-        return _state(directory, power)
-
-    def guests(self) -> Sequence[GuestState]:
-        # Directories first: a guest destroyed in between must not look like one without a container.
-        found = {guest.uuid: guest for guest in guest_dir.find_all(self._guests_dir)}
-        powers = self._containers.states()
-        for uuid in powers:
-            found.setdefault(uuid, self._guest(uuid))
-        for guest in found.values():
-            if powers.get(guest.uuid) == PowerState.RUNNING:
-                self._follow_console(guest)
-        return [_state(guest, powers.get(uuid)) for uuid, guest in sorted(found.items())]
-
-    # --- optional powers
-
-    def console_output(self, request: ConsoleOutputRequest) -> bytes:
-        guest = self._guest(request.guest.uuid)
-        if not guest.path.is_dir():
-            raise errors.GuestNotFound(f"There is no guest {guest.uuid} on this host.")
-        self._follow_console(guest)
-        with _host_disk("reading a console log"):
-            return console.tail(guest.console_log, request.max_bytes)
-
-    def pause(self, guest: GuestRef) -> None:
-        directory = self._existing(guest)
-        self._containers.pause(directory.uuid)
-
-    def unpause(self, guest: GuestRef) -> None:
-        directory = self._existing(guest)
-        self._containers.unpause(directory.uuid)
-        if self._containers.state(directory.uuid) != PowerState.RUNNING:
-            raise errors.GuestFailed(f"Guest {guest.uuid} does not run.")
-
-    # --- what these share
-
-    @property
-    def _containers(self) -> Containers:
-        if self._started is None:
-            raise errors.HypervisorUnavailable("The lxc driver was not started (init_host).")
-        return self._started
-
-    def _daemon(self, netns: str | None) -> Daemon:
-        directory = self._state_dir / "libvirtd"
-        return Daemon(directory, self._guests_dir, netns, self._conf.daemon, self._conf.daemon_timeout)
-
-    def _node_uuid(self) -> str:
-        path = self._state_dir / "node-uuid"
-        with self._guard, _host_disk("keeping the node's UUID"):
-            if not path.exists():
-                fresh = path.with_suffix(".new")
-                fresh.write_text(str(uuidlib.uuid4()), encoding="ascii")
-                fresh.rename(path)
-            return path.read_text(encoding="ascii")
-
-    def _guest(self, uuid: str) -> GuestDir:
-        return guest_dir.find(self._guests_dir, uuid)
-
-    def _existing(self, ref: GuestRef) -> GuestDir:
-        guest = self._guest(ref.uuid)
-        if not guest.root.exists():
-            raise errors.GuestNotFound(f"There is no guest {ref.uuid} on this host.")
-        return guest
-
-    @contextlib.contextmanager
-    def _lock(self, guest: GuestDir) -> Iterator[None]:
-        """Hold the lock of one guest; it is kept while somebody holds or awaits it."""
-        with self._guard:
-            lock = self._locks.setdefault(guest.uuid, threading.Lock())
-        with lock:
-            yield
-
-    def _follow_console(self, guest: GuestDir, wait: float = 0.0) -> None:
-        """See that the console is read: a guest that rebooted itself has a new one."""
+    def _keep_console(self, guest: GuestDir, wait: float = 0.0) -> None:
+        """See that the console's output is kept: a guest that rebooted by itself has a new terminal."""
         try:
+            console.trim(guest.console_log, self._conf.console_log_mib)
             if wait or not console.followed(guest.console_log):
                 terminal = self._containers.terminal(guest.uuid)
                 if terminal is not None:
                     console.follow(guest.console_log, terminal, wait)
-            console.trim(guest.console_log, self._conf.console_log_mib)
         except OSError as exc:
-            LOG.warning("The console of guest %s is not read: %s", guest.uuid, exc)
+            LOG.warning("The console of guest %s is not kept: %s", guest.uuid, exc)
+
+    def _existing(self, ref: virt.GuestRef) -> GuestDir:
+        guest = guest_dir.find(self._guests, ref.uuid)
+        if not guest.root.exists():
+            raise errors.GuestNotFound(f"There is no guest {ref.uuid} on this host.")
+        return guest
+
+    @property
+    def _containers(self) -> Containers:
+        if self._ready is None:
+            raise errors.HypervisorUnavailable("The lxc driver was not started (init_host).")
+        return self._ready
+
+    def _daemon(self, netns: str | None) -> Daemon:
+        directory = self._state_dir / "libvirtd"
+        return Daemon(directory, self._guests, netns, self._conf.daemon, self._conf.daemon_timeout)
 
 
-def _state(guest: GuestDir, power: PowerState | None) -> GuestState:
+def _state(guest: GuestDir, power: virt.PowerState | None) -> virt.GuestState:
     """Return a guest's state from its container's and its directory: NOSTATE for what an interrupted spawn left."""
     if power is None or (guest.unfinished.exists() and power not in _ON):
-        power = PowerState.NOSTATE
-    return GuestState(guest.uuid, power)
+        power = virt.PowerState.NOSTATE
+    return virt.GuestState(guest.uuid, power)
 
 
-def _give_up_if(request: SpawnRequest) -> None:
+def _give_up_if(request: virt.SpawnRequest) -> None:
     if request.cancelled():
         raise errors.StaleAttempt(f"Guest {request.uuid} is not wanted any more.")
-
-
-@contextlib.contextmanager
-def _host_disk(doing: str) -> Iterator[None]:
-    try:
-        yield
-    except OSError as exc:
-        raise images.disk_error(exc, doing) from exc

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import shutil
 import signal
@@ -85,3 +86,14 @@ def find_all(directory: Path) -> Iterator[GuestDir]:
     if directory.is_dir():
         for path in sorted(directory.iterdir()):
             yield GuestDir(path)
+
+
+@contextlib.contextmanager
+def host_disk(doing: str) -> Iterator[None]:
+    """Let an OSError of what is done inside leave as one of our errors."""
+    try:
+        yield
+    except OSError as exc:
+        if exc.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise errors.ResourceExhausted(f"The host has no disk space left ({doing}).") from exc
+        raise errors.GuestFailed(f"The host failed ({doing}): {exc}") from exc

@@ -38,8 +38,8 @@ class Archives:
         """
         if image.disk_format != DISK_FORMAT:
             raise errors.ImageUnusable(
-                f"The image {image.name!r} is of format {image.disk_format!r}; this driver takes tar archives of a root "
-                f"file system, uploaded with disk_format {DISK_FORMAT!r}."
+                f"The image {image.name!r} is of format {image.disk_format!r}; this driver takes tar archives of a "
+                f"root file system, uploaded with disk_format {DISK_FORMAT!r}."
             )
         key = hashlib.sha256(f"{image.id}\0{image.checksum}".encode()).hexdigest()[:32]
         archive, part = self.directory / f"{key}.tar", self.directory / f"{key}.part"
@@ -106,18 +106,11 @@ def user_namespace(base: int) -> Iterator[int]:
 
 def check_size(image: ImageSource, root: Path, root_gib: int) -> None:
     """Raise ImageUnusable if what was unpacked is larger than ``root_gib`` GiB (0: any size will do)."""
-    blocks = sum(entry.stat(follow_symlinks=False).st_blocks for entry in _entries(root))
-    if root_gib and blocks * 512 > root_gib * GIB:
+    size = 512 * sum(entry.stat(follow_symlinks=False).st_blocks for entry in _entries(root)) / GIB
+    if root_gib and size > root_gib:
         raise errors.ImageUnusable(
-            f"The image {image.name!r} needs a root disk of {blocks * 512 / GIB:.2f} GiB; the flavor's has {root_gib} GiB."
+            f"The image {image.name!r} needs a root disk of {size:.2f} GiB; the flavor's has {root_gib} GiB."
         )
-
-
-def disk_error(exc: OSError, doing: str) -> errors.TenterError:
-    """Return what an OSError of the host's disk means."""
-    if exc.errno in (errno.ENOSPC, errno.EDQUOT):
-        return errors.ResourceExhausted(f"The host has no disk space left ({doing}).")
-    return errors.GuestFailed(f"The host's disk failed ({doing}): {exc}")
 
 
 def _entries(directory: Path) -> Iterator[os.DirEntry[str]]:

@@ -9,15 +9,16 @@ import tarfile
 INIT = """\
 #!/bin/busybox sh
 /bin/busybox --install -s /bin
+SEED=/var/lib/cloud/seed/config_drive/openstack/latest
 trap 'echo GUEST-BYE; exit 0' TERM
 trap 'echo GUEST-REBOOT; reboot -f' USR1
-echo "GUEST-READY $(cat /var/lib/cloud/seed/config_drive/openstack/latest/meta_data.json 2>/dev/null)"
-[ ! -e /sys/class/net/eth0 ] || { ip link set eth0 up; udhcpc -i eth0 -n -q -s /bin/dhcp; }
+echo "GUEST-READY $(cat $SEED/meta_data.json 2>/dev/null | grep -o '"hostname": "[^"]*"')"
+[ ! -e /sys/class/net/eth0 ] || { ip link set eth0 up; udhcpc -i eth0 -s /bin/dhcp >/dev/null 2>&1 & }
 while :; do sleep 0.1; done
 """
 DHCP = """\
 #!/bin/busybox sh
-[ "$1" != bound ] || { ip address add "$ip/$mask" dev eth0; echo "GUEST-ADDRESS $ip"; }
+[ "$1" != bound ] || { ip address add "$ip/$mask" dev eth0; echo "GUEST-ADDRESS $ip" >/dev/console; }
 """
 
 
