@@ -1,10 +1,15 @@
-"""The smallest system there is to put into a container: busybox, and an init that says what it sees."""
+"""The smallest system there is to put into a container: busybox, and an init that says what it sees.
+
+``python root_tar.py FILE`` writes it to a file.
+"""
 
 from __future__ import annotations
 
 import io
 import shutil
+import sys
 import tarfile
+from pathlib import Path
 
 INIT = """\
 #!/bin/busybox sh
@@ -47,3 +52,7 @@ def add(tar: tarfile.TarFile, name: str, data: bytes = b"", kind: bytes = tarfil
 def _owned_by_root(member: tarfile.TarInfo) -> tarfile.TarInfo:
     member.uid = member.gid = 0
     return member
+
+
+if __name__ == "__main__":
+    Path(sys.argv[1]).write_bytes(root_tar())
