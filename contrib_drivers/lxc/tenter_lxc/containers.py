@@ -73,14 +73,19 @@ class Containers:
         return self._with(uuid, read)
 
     def start(self, uuid: str, xml: str) -> bool:
-        """Define the container (anew) and start it. Return False if it ran already, which is no error."""
+        """Define the container (anew) and start it; on return its init runs. Return False if it ran already."""
 
         def work(connection: Any) -> bool:
             domain = _lookup(connection, uuid)
             if domain is not None and domain.isActive():
                 return False
             processes.end_leftovers(domain_name(uuid), _END_SECONDS)
-            connection.defineXML(xml).create()
+            domain = connection.defineXML(xml)
+            domain.create()
+            while not processes.init_runs(domain.ID()):
+                if not domain.isActive():
+                    raise errors.GuestFailed(f"The init of guest {uuid} ended as soon as it was started.")
+                time.sleep(_POLL)
             return True
 
         return self._run(work, uuid)

@@ -27,6 +27,13 @@ def ask_to_stop(keeper: int) -> None:
             os.kill(pid, signal.SIGRTMIN + 3 if is_systemd else signal.SIGTERM)
 
 
+def init_runs(keeper: int) -> bool:
+    """Return whether the container has begun: libvirt_lxc starts a process that becomes its init a moment later."""
+    with contextlib.suppress(OSError):
+        return any(not os.path.samefile(f"/proc/{pid}/exe", f"/proc/{keeper}/exe") for pid in _children(keeper))
+    return False
+
+
 def kill(keeper: int) -> None:
     """Kill the init that libvirt_lxc holds, and with it all that the container runs."""
     for pid in _children(keeper):
