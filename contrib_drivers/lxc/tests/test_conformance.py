@@ -6,7 +6,6 @@ driver. Needs root, libvirt-daemon-driver-lxc, busybox-static and iproute2.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import signal
@@ -19,6 +18,7 @@ from typing import Any
 import pytest
 
 from root_tar import root_tar
+from seen import CGROUPS, cgroups, processes
 from tenter.contracts.network import VIF
 from tenter.contracts.virt import ConsoleOutputRequest, GuestRef, Hardware, VirtDriver
 from tenter.testing import VirtConformance
@@ -29,7 +29,6 @@ from tenter_lxc.driver import LxcDriver
 pytestmark = pytest.mark.skipif(
     os.geteuid() != 0 or find_module() is None, reason="needs root and the package libvirt-daemon-driver-lxc"
 )
-_CGROUPS = Path("/sys/fs/cgroup")
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +50,7 @@ def bridge() -> Iterator[None]:
 
 
 class TestLxc(VirtConformance):
-    """Containers are seen by their processes, which libvirt marks, their cgroups, their files and their links."""
+    """Containers are seen by their processes, cgroups, files and links."""
 
     plugin = LxcDriver
     vif_type = "bridge"
@@ -69,12 +68,12 @@ class TestLxc(VirtConformance):
 
     def running(self, driver: VirtDriver, uuid: str) -> bool:
         """See the kit."""
-        return bool(_processes(uuid))
+        return bool(processes(uuid) or cgroups(uuid))
 
     def leftovers(self, driver: VirtDriver) -> list[str]:
         """See the kit."""
         root = driver.setup.state_dir
-        found = [*(root / "guests").rglob("*"), *(root / "images").glob("*.part"), *_CGROUPS.glob("**/lxc-*-tenter-*")]
+        found = [*(root / "guests").rglob("*"), *(root / "images").glob("*.part")]
         # libvirtd may write what it notes of a guest anew at any moment (*.new).
         found += [path for path in (root / "libvirtd").rglob("*tenter-*") if path.suffix != ".new"]
         links = json.loads(subprocess.check_output(["ip", "-j", "-n", self.network_namespace, "link", "show"]))
@@ -82,11 +81,11 @@ class TestLxc(VirtConformance):
 
     def incarnation(self, driver: VirtDriver, uuid: str) -> object:
         """See the kit."""
-        return _processes(uuid)[:1]
+        return processes(uuid)[:1]
 
     def progress(self, driver: VirtDriver, uuid: str) -> Any:
         """See the kit: how often init went to sleep."""
-        status = Path(f"/proc/{_processes(uuid)[0]}/status").read_text()
+        status = Path(f"/proc/{processes(uuid)[0]}/status").read_text()
         return int(status.partition("\nvoluntary_ctxt_switches:")[2].split()[0])
 
     def root_data(self, driver: VirtDriver, uuid: str) -> object:
@@ -96,12 +95,12 @@ class TestLxc(VirtConformance):
 
     def virtual_hardware(self, driver: VirtDriver, uuid: str) -> Hardware:
         """See the kit. The memory only: the driver says of the others that they are not enforced."""
-        (limit,) = _CGROUPS.glob(f"memory/machine/lxc-*-tenter-{uuid}.*/memory.limit_in_bytes")
+        (limit,) = CGROUPS.glob(f"memory/machine/lxc-*-tenter-{uuid}.*/memory.limit_in_bytes")
         return replace(self.hardware, memory_mib=int(limit.read_text()) >> 20)
 
     def told(self, driver: VirtDriver, uuid: str) -> Mapping[str, object]:
         """See the kit: as the guest sees it."""
-        seed = Path(f"/proc/{_processes(uuid)[0]}/root{TARGET}/openstack/latest")
+        seed = Path(f"/proc/{processes(uuid)[0]}/root{TARGET}/openstack/latest")
         data = json.loads((seed / "meta_data.json").read_bytes())
         user_data = (seed / "user_data").read_bytes()
         return {"uuid": data["uuid"], "hostname": data["hostname"], "metadata": data["meta"], "user_data": user_data}
@@ -113,15 +112,5 @@ class TestLxc(VirtConformance):
 
     def end(self, driver: VirtDriver, uuid: str) -> bool:
         """See the kit."""
-        os.kill(_processes(uuid)[0], signal.SIGKILL)
+        os.kill(processes(uuid)[0], signal.SIGKILL)
         return True
-
-
-def _processes(uuid: str) -> list[int]:
-    """Return the processes of a guest, its init first."""
-    found = []
-    for environ in Path("/proc").glob("[0-9]*/environ"):
-        with contextlib.suppress(OSError):
-            if f"LIBVIRT_LXC_UUID={uuid}".encode() in environ.read_bytes().split(b"\0"):
-                found.append(int(environ.parent.name))
-    return sorted(found)

@@ -1,0 +1,33 @@
+"""What can be seen of containers from the host, without asking driver or libvirt."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+CGROUPS = Path("/sys/fs/cgroup")
+
+
+def processes(uuid: str) -> list[int]:
+    """Return the pids of a guest's processes, which libvirt marks; its init is the first."""
+    found = []
+    for environ in Path("/proc").glob("[0-9]*/environ"):
+        with contextlib.suppress(OSError):
+            if f"LIBVIRT_LXC_UUID={uuid}".encode() in environ.read_bytes().split(b"\0"):
+                found.append(int(environ.parent.name))
+    return sorted(found)
+
+
+def cgroups(uuid: str) -> list[Path]:
+    """Return a guest's control groups."""
+    return list(CGROUPS.glob(f"**/lxc-*-tenter-{uuid}.*"))
+
+
+def wait_until(condition: Callable[[], object], what: str, seconds: float = 30) -> None:
+    """Fail unless the condition holds within some seconds."""
+    until = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < until, f"not within {seconds:g} s: {what}"
+        time.sleep(0.05)
