@@ -151,12 +151,12 @@ class LxcDriver(virt.VirtDriver, virt.SupportsConsoleOutput, virt.SupportsPause,
         if image is None:
             raise errors.ImageUnusable("The lxc driver makes guests from images only, and none was given.")
         _give_up_if(request)
-        guest.create()
+        base = self._conf.idmap_base
+        guest.create(base)
         request.report("downloading")
         archive = self._archives.fetch(image, request.cancelled)
         request.report("unpacking")
-        base, timeout = self._conf.idmap_base, self._conf.unpack_timeout
-        images.unpack(image, archive, guest.root, base, timeout, request.cancelled)
+        images.unpack(image, archive, guest.root, base, self._conf.unpack_timeout, request.cancelled)
         images.check_size(image, guest.root, request.hardware.root_gib)
         request.report("networking")
         vifs = request.network_info.wait()
@@ -186,14 +186,8 @@ class LxcDriver(virt.VirtDriver, virt.SupportsConsoleOutput, virt.SupportsPause,
 
     def _keep_console(self, guest: GuestDir, wait: float = 0.0) -> None:
         """See that the console's output is kept: a guest that rebooted by itself has a new terminal."""
-        try:
-            console.trim(guest.console_log, self._conf.console_log_mib)
-            if wait or not console.followed(guest.console_log):
-                terminal = self._containers.terminal(guest.uuid)
-                if terminal is not None:
-                    console.follow(guest.console_log, terminal, wait)
-        except OSError as exc:
-            LOG.warning("The console of guest %s is not kept: %s", guest.uuid, exc)
+        containers = self._containers
+        console.keep(guest.console_log, lambda: containers.terminal(guest.uuid), self._conf.console_log_mib, wait)
 
     def _existing(self, ref: virt.GuestRef) -> GuestDir:
         guest = guest_dir.find(self._guests, ref.uuid)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import shutil
 import signal
+import subprocess
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -50,18 +50,21 @@ class GuestDir:
     @property
     def idmap_base(self) -> int:
         """The host's user who is the guest's root."""
-        return self.root.stat().st_uid
+        return int((self.path / "idmap-base").read_text(encoding="ascii"))
 
-    def create(self) -> None:
+    def create(self, idmap_base: int) -> None:
         """Make the directory with its marker."""
         self.path.mkdir(mode=0o711)
         self.unfinished.touch()
+        (self.path / "idmap-base").write_text(str(idmap_base), encoding="ascii")
 
     def remove(self) -> None:
         """Remove the directory and all in it; none is no error."""
         self._end_unpacking()
-        with contextlib.suppress(FileNotFoundError):
-            shutil.rmtree(self.path)
+        # Not shutil.rmtree: a guest may make directories deeper than Python's stack.
+        done = subprocess.run(["rm", "-rf", "--", str(self.path)], capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            raise errors.GuestFailed(f"The directory of guest {self.uuid} cannot be removed: {done.stderr.strip()}")
 
     def _end_unpacking(self) -> None:
         """End what a driver that died while it unpacked an image has left running."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import fcntl
 import hashlib
 import os
@@ -67,7 +66,8 @@ def unpack(image: ImageSource, archive: Path, root: Path, base: int, timeout: fl
                 "tar", "--extract", "--file=/dev/stdin", "--numeric-owner", "--same-permissions", "--same-owner",
                 "--xattrs", "--xattrs-include=security.capability", "--delay-directory-restore", "--no-overwrite-dir",
                 "--anchored", "--exclude=dev/*", "--exclude=./dev/*"]  # fmt: skip
-        process = subprocess.Popen(argv, cwd=root, stdin=data, stdout=said, stderr=said)
+        environment = {**os.environ, "LC_ALL": "C"}
+        process = subprocess.Popen(argv, cwd=root, env=environment, stdin=data, stdout=said, stderr=said)
         try:
             _wait(process, timeout, cancelled, image)
         finally:
@@ -75,10 +75,11 @@ def unpack(image: ImageSource, archive: Path, root: Path, base: int, timeout: fl
             process.wait()
         said.seek(0)
         words = said.read(2000).decode(errors="replace").strip()
-    if process.returncode != 0 and os.strerror(errno.ENOSPC) in words:
+    if process.returncode != 0 and "No space left" in words:
         raise errors.ResourceExhausted("The host has no disk space left (unpacking an image).")
     if process.returncode != 0:
-        raise errors.ImageUnusable(f"The image {image.name!r} cannot be unpacked: {words.splitlines()[:1] or 'killed'}")
+        reason = words.partition("\n")[0] or "tar was killed"
+        raise errors.ImageUnusable(f"The image {image.name!r} cannot be unpacked: {reason}")
 
 
 @contextlib.contextmanager
@@ -106,19 +107,15 @@ def user_namespace(base: int) -> Iterator[int]:
 
 def check_size(image: ImageSource, root: Path, root_gib: int) -> None:
     """Raise ImageUnusable if what was unpacked is larger than ``root_gib`` GiB (0: any size will do)."""
-    size = 512 * sum(entry.stat(follow_symlinks=False).st_blocks for entry in _entries(root)) / GIB
+    argv = ["du", "--summarize", "--block-size=1", str(root)]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise errors.ImageUnusable(f"The size of image {image.name!r} cannot be found: {done.stderr.strip()}")
+    size = int(done.stdout.split()[0]) / GIB
     if root_gib and size > root_gib:
         raise errors.ImageUnusable(
             f"The image {image.name!r} needs a root disk of {size:.2f} GiB; the flavor's has {root_gib} GiB."
         )
-
-
-def _entries(directory: Path) -> Iterator[os.DirEntry[str]]:
-    with os.scandir(directory) as entries:
-        for entry in entries:
-            yield entry
-            if entry.is_dir(follow_symlinks=False):
-                yield from _entries(Path(entry.path))
 
 
 def _wait(process: subprocess.Popen[bytes], timeout: float, cancelled: Cancelled, image: ImageSource) -> None:

@@ -57,8 +57,10 @@ def end_leftovers(domain: str, timeout: float) -> None:
         time.sleep(0.01)
 
 
-def _children(pid: int) -> list[int]:
+def _children(keeper: int) -> list[int]:
     try:
-        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+        if Path(f"/proc/{keeper}/exe").readlink().name != "libvirt_lxc":
+            return []  # it has ended, and its number is another's
+        return [int(pid) for pid in Path(f"/proc/{keeper}/task/{keeper}/children").read_text().split()]
     except OSError:
         return []

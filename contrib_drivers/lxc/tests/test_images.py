@@ -15,9 +15,11 @@ from root_tar import add
 from tenter import errors
 from tenter.contracts.virt import ImageSource
 from tenter_lxc import images
+from tenter_lxc.guest_dir import GuestDir
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="user namespaces of other users need root")
 BASE = 1_000_000
+IMAGE = ImageSource("id", "image", "raw", 0, None, lambda: iter([]))
 Fill = Callable[[tarfile.TarFile], None]
 
 
@@ -110,11 +112,21 @@ def test_cancelled_while_it_is_unpacked(tmp_path: Path) -> None:
         unpack(tmp_path, tar(lambda archive: add(archive, "file", bytes(64 << 20)), "gz"), lambda: next(answers, True))
 
 
+def test_directories_deeper_than_pythons_stack(tmp_path: Path) -> None:
+    def fill(archive: tarfile.TarFile) -> None:
+        for depth in (500, 1000, 1500):
+            add(archive, "d/" * depth, kind=tarfile.DIRTYPE)
+
+    root = unpack(tmp_path, tar(fill))
+    images.check_size(IMAGE, root, 1)
+    GuestDir(root.parent).remove()
+    assert not root.parent.exists()
+
+
 def test_larger_than_the_flavor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(images, "GIB", 1 << 20)
     root = unpack(tmp_path, tar(lambda archive: add(archive, "deep/file", bytes(1 << 20))))
-    image = ImageSource("id", "image", "raw", 0, None, lambda: iter([]))
-    images.check_size(image, root, 2)
-    images.check_size(image, root, 0)
+    images.check_size(IMAGE, root, 2)
+    images.check_size(IMAGE, root, 0)
     with pytest.raises(errors.ImageUnusable, match="root disk"):
-        images.check_size(image, root, 1)
+        images.check_size(IMAGE, root, 1)
