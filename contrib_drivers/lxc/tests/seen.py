@@ -22,7 +22,7 @@ def processes(uuid: str) -> list[int]:
 
 def cgroups(uuid: str) -> list[Path]:
     """Return a guest's control groups."""
-    return list(CGROUPS.glob(f"**/lxc-*-tenter-{uuid}.*"))
+    return [*CGROUPS.glob(f"*/machine/lxc-*-tenter-{uuid}.*"), *CGROUPS.glob(f"machine/lxc-*-tenter-{uuid}.*")]
 
 
 def wait_until(condition: Callable[[], object], what: str, seconds: float = 30) -> None:
