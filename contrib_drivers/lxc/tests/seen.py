@@ -25,6 +25,16 @@ def cgroups(uuid: str) -> list[Path]:
     return [*CGROUPS.glob(f"*/machine/lxc-*-tenter-{uuid}.*"), *CGROUPS.glob(f"machine/lxc-*-tenter-{uuid}.*")]
 
 
+def writers(path: Path) -> list[int]:
+    """Return the pids of the processes whose standard output is that file."""
+    found = []
+    for link in Path("/proc").glob("[0-9]*/fd/1"):
+        with contextlib.suppress(OSError):
+            if link.readlink() == path:
+                found.append(int(link.parts[2]))
+    return found
+
+
 def wait_until(condition: Callable[[], object], what: str, seconds: float = 30) -> None:
     """Fail unless the condition holds within some seconds."""
     until = time.monotonic() + seconds

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from root_tar import INIT, root_tar
-from seen import cgroups, processes, wait_until
+from seen import cgroups, processes, wait_until, writers
 from tenter import errors
 from tenter.contracts import virt
 from tenter.contracts.network import VIF, NetworkInfo
@@ -99,6 +99,14 @@ def test_the_console_of_a_guest_that_rebooted_itself_is_kept(make: Make) -> None
     os.kill(init, signal.SIGUSR1)
     wait_until(lambda: output(driver).count(b"GUEST-READY") == 2, "the guest has booted again")
     assert init not in processes(UUID)
+
+
+def test_a_console_has_one_reader(make: Make) -> None:
+    driver = make()
+    spawn(driver)
+    for _ in range(3):
+        output(make())
+    assert len(writers(driver.setup.state_dir / "guests" / UUID / "console.log")) == 1
 
 
 def test_a_long_console_log_is_cut(make: Make) -> None:
