@@ -140,6 +140,7 @@ class Daemon:
         return pid
 
     def _write_configuration(self) -> None:
+        self._forget_other_boots()
         for ours, theirs in _DIRECTORIES.items():
             (self.directory / ours).mkdir(exist_ok=True)
             Path(theirs).mkdir(parents=True, exist_ok=True)
@@ -155,6 +156,14 @@ class Daemon:
         link.parent.mkdir(exist_ok=True)
         link.unlink(missing_ok=True)
         link.symlink_to(module)
+
+    def _forget_other_boots(self) -> None:
+        """Remove what a daemon noted of processes before the machine was booted: the same numbers are others' now, and
+        libvirtd would end them. (/run, where it looks for its notes, is empty then as a rule; ours is on disk.)"""
+        boot, noted = Path("/proc/sys/kernel/random/boot_id").read_text(), self.directory / "boot-id"
+        if not noted.exists() or noted.read_text() != boot:
+            shutil.rmtree(self.directory / "run", ignore_errors=True)
+            noted.write_text(boot)
 
     def _executable(self) -> str:
         path = shutil.which(self.command, path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin")

@@ -91,6 +91,18 @@ def test_a_guest_whose_keeper_was_killed_is_ended_before_it_is_started_again(mak
     assert processes(UUID) == [] and cgroups(UUID) == []
 
 
+def test_what_was_noted_before_another_boot_is_forgotten(make: Make) -> None:
+    driver = make()
+    spawn(driver)
+    driver.power_off(virt.PowerOffRequest(GUEST, 0))
+    notes = driver.setup.state_dir / "libvirtd" / "run" / "lxc" / f"tenter-{UUID}.xml"
+    notes.write_text("<domstatus state='running' reason='booted' pid='1'/>")
+    kill_daemon(driver)
+    (driver.setup.state_dir / "libvirtd" / "boot-id").write_text("another")
+    assert make().state(GUEST).power is virt.PowerState.SHUTDOWN
+    assert not notes.exists()
+
+
 def test_the_console_of_a_guest_that_rebooted_itself_is_kept(make: Make) -> None:
     driver = make()
     spawn(driver)
