@@ -158,12 +158,15 @@ class Daemon:
         link.symlink_to(module)
 
     def _forget_other_boots(self) -> None:
-        """Remove what a daemon noted of processes before the machine was booted: the same numbers are others' now, and
-        libvirtd would end them. (/run, where it looks for its notes, is empty then as a rule; ours is on disk.)"""
-        boot, noted = Path("/proc/sys/kernel/random/boot_id").read_text(), self.directory / "boot-id"
-        if not noted.exists() or noted.read_text() != boot:
+        """Remove what a daemon noted of processes before the machine was booted: their numbers are others' now, which
+        libvirtd would end. (Its notes are in /run as a rule, which is empty then; ours are on disk.)"""
+        # And when process 1 started, which tells containers from each other.
+        init = Path("/proc/1/stat").read_text().rpartition(")")[2].split()[19]
+        boot = f"{Path('/proc/sys/kernel/random/boot_id').read_text().strip()} {init}"
+        noted = self.directory / "boot"
+        if noted.exists() and noted.read_text() != boot:
             shutil.rmtree(self.directory / "run", ignore_errors=True)
-            noted.write_text(boot)
+        noted.write_text(boot)
 
     def _executable(self) -> str:
         path = shutil.which(self.command, path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin")

@@ -20,6 +20,11 @@ def processes(uuid: str) -> list[int]:
     return sorted(found)
 
 
+def parent(pid: int) -> int:
+    """Return the pid of a process's parent."""
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+
+
 def cgroups(uuid: str) -> list[Path]:
     """Return a guest's control groups."""
     return [*CGROUPS.glob(f"*/machine/lxc-*-tenter-{uuid}.*"), *CGROUPS.glob(f"machine/lxc-*-tenter-{uuid}.*")]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any
 import pytest
 
 from root_tar import INIT, root_tar
-from seen import cgroups, processes, wait_until, writers
+from seen import cgroups, parent, processes, wait_until, writers
 from tenter import errors
 from tenter.contracts import virt
 from tenter.contracts.network import VIF, NetworkInfo
@@ -79,7 +80,7 @@ def test_a_guest_whose_keeper_was_killed_is_ended_before_it_is_started_again(mak
     driver = make()
     spawn(driver)
     first = processes(UUID)[0]
-    keeper = int(Path(f"/proc/{first}/stat").read_text().rpartition(")")[2].split()[1])
+    keeper = parent(first)
     kill_daemon(driver)
     os.kill(keeper, signal.SIGKILL)
     wait_until(lambda: not Path(f"/proc/{keeper}/exe").exists(), "libvirt_lxc has ended")
@@ -91,16 +92,24 @@ def test_a_guest_whose_keeper_was_killed_is_ended_before_it_is_started_again(mak
     assert processes(UUID) == [] and cgroups(UUID) == []
 
 
-def test_what_was_noted_before_another_boot_is_forgotten(make: Make) -> None:
+def test_a_process_with_the_number_of_a_guest_before_the_boot(make: Make) -> None:
     driver = make()
     spawn(driver)
+    keeper, directory = parent(processes(UUID)[0]), driver.setup.state_dir / "libvirtd"
+    notes = directory / "run" / "lxc" / f"tenter-{UUID}.xml"
+    text = notes.read_text()
     driver.power_off(virt.PowerOffRequest(GUEST, 0))
-    notes = driver.setup.state_dir / "libvirtd" / "run" / "lxc" / f"tenter-{UUID}.xml"
-    notes.write_text("<domstatus state='running' reason='booted' pid='1'/>")
     kill_daemon(driver)
-    (driver.setup.state_dir / "libvirtd" / "boot-id").write_text("another")
-    assert make().state(GUEST).power is virt.PowerState.SHUTDOWN
-    assert not notes.exists()
+    stranger = subprocess.Popen(["sleep", "60"])
+    try:
+        notes.write_text(text.replace(f"'{keeper}'", f"'{stranger.pid}'"))
+        (directory / "boot").write_text("another")
+        assert driver.state(GUEST).power is virt.PowerState.SHUTDOWN
+        with pytest.raises(subprocess.TimeoutExpired):
+            stranger.wait(2)
+    finally:
+        stranger.kill()
+        stranger.wait()
 
 
 def test_the_console_of_a_guest_that_rebooted_itself_is_kept(make: Make) -> None:
