@@ -11,6 +11,7 @@ import orjson
 from tenter.contracts.virt import Hardware, PowerState, VirtDriver
 from tenter.testing import VirtConformance
 from tenter_plugins.virt.fake import FakeDriver
+from tenter_plugins.virt.fake.guests import executed, halted
 
 
 class FakeGuests(VirtConformance):
@@ -18,7 +19,7 @@ class FakeGuests(VirtConformance):
 
     __test__ = False
     plugin = FakeDriver
-    patience = 10.0
+    patience = boot_seconds = 2.0
     cache = ("images/*",)
 
     def running(self, driver: VirtDriver, uuid: str) -> bool:
@@ -26,14 +27,17 @@ class FakeGuests(VirtConformance):
         guest = self._file(driver, uuid)
         return guest is not None and guest["power"] in (PowerState.RUNNING, PowerState.PAUSED)
 
+    def installed(self, driver: VirtDriver) -> list[str]:
+        """See the kit."""
+        daemon = getattr(driver, "daemon", None)
+        return ["daemon"] if daemon is not None and daemon.exists() else []
+
     def incarnation(self, driver: VirtDriver, uuid: str) -> object:
         """See the kit."""
         return self._there(driver, uuid)["booted_ns"]
 
     def progress(self, driver: VirtDriver, uuid: str) -> Any:
         """See the kit."""
-        from tenter_plugins.virt.fake.guests import executed
-
         return executed(self._there(driver, uuid))
 
     def root_data(self, driver: VirtDriver, uuid: str) -> object:
@@ -52,6 +56,12 @@ class FakeGuests(VirtConformance):
     def booted(self, driver: VirtDriver, uuid: str) -> bool:
         """See the kit."""
         return "booted" in self._there(driver, uuid)["console"]
+
+    def end(self, driver: VirtDriver, uuid: str) -> bool:
+        """See the kit."""
+        assert isinstance(driver, FakeDriver)
+        driver.files.change(uuid, lambda guest: halted(guest, PowerState.CRASHED, "crashed"))
+        return True
 
     def _there(self, driver: VirtDriver, uuid: str) -> dict[str, Any]:
         guest = self._file(driver, uuid)

@@ -27,9 +27,7 @@ class HostChecks(VirtWorld):
         assert not missing, f"these methods are missing: {', '.join(missing)}"
         assert compatible(self.plugin.contract, CONTRACT), f"contract is {self.plugin.contract!r}, this is {CONTRACT!r}"
 
-    def test_construction_is_quick_and_changes_nothing(
-        self, make: Callable[..., VirtDriver], state_dir: Path
-    ) -> None:
+    def test_construction_is_quick_and_changes_nothing(self, make: Callable[..., VirtDriver], state_dir: Path) -> None:
         """The constructor only notes things: it is done in a second and writes nothing."""
         before = _files(state_dir)
         began = time.monotonic()
@@ -53,7 +51,8 @@ class HostChecks(VirtWorld):
         """describe() returns a DriverInfo with a name, a hypervisor type and capabilities that are JSON."""
         info = driver.describe()
         assert isinstance(info, DriverInfo)
-        assert info.name and info.hypervisor_type
+        assert info.name, "name is empty"
+        assert info.hypervisor_type, "hypervisor_type is empty"
         assert isinstance(info.hypervisor_version, int) and info.hypervisor_version >= 0
         for name, capability in info.capabilities.items():
             must_be_json([name, capability.on, capability.reason, capability.details], f"the capability {name}")
@@ -134,6 +133,7 @@ class HostChecks(VirtWorld):
         everything anew."""
         node = [each.uuid for each in driver.inventory()]
         assert driver.teardown() == []
+        assert not self.installed(driver), "teardown says that nothing is left, and something is"
         assert driver.teardown() == [], "the second call does not end as the first"
         driver.close()
         again = make()

@@ -77,4 +77,3 @@ def main() -> None:
         network_info=_DeadlyNetwork() if lazy else NetworkInfo(),
     ))  # fmt: skip
     _die()
-

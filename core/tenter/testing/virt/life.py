@@ -44,7 +44,7 @@ class LifeChecks(VirtWorld):
         hardware = self.virtual_hardware(driver, guest.uuid)
         if hardware is None:
             pytest.skip("virtual_hardware() does not tell")
-        assert hardware == request.hardware
+        assert hardware == request.hardware, "it has other hardware than was asked for"
 
     def test_is_told_who_it_is(self, driver: VirtDriver, new: New) -> None:
         """The guest can learn its UUID, hostname, metadata and user data, byte for byte."""
@@ -55,7 +55,8 @@ class LifeChecks(VirtWorld):
         if told is None:
             pytest.skip("told() does not tell")
         wanted = {"uuid": request.uuid, "hostname": "moth", "metadata": {"color": "gr\u00fcn"}, "user_data": user_data}
-        assert told == {name: wanted[name] for name in told}
+        for name, value in told.items():
+            assert value == wanted[name], f"the guest is told other {name} than was asked for"
 
     def test_handle_is_json(self, driver: VirtDriver, new: New) -> None:
         """spawn returns a mapping that survives JSON, for the core stores it."""
@@ -118,9 +119,7 @@ class LifeChecks(VirtWorld):
         self.destroy(driver, guest)
         self.must_be_gone(driver, guest.uuid, before, "after two spawns and one destroy")
 
-    def test_interrupted_spawn_is_replaced(
-        self, driver: VirtDriver, start: Start, new: New, image_file: Path
-    ) -> None:
+    def test_interrupted_spawn_is_replaced(self, driver: VirtDriver, start: Start, new: New, image_file: Path) -> None:
         """What a spawn left that was killed in the middle is listed, does not count as running, and is replaced by the
         next spawn."""
         request = new()
@@ -197,13 +196,14 @@ class LifeChecks(VirtWorld):
         """On return of power_off the guest does not run and its disks are kept; power_on starts it again."""
         request = new()
         guest = self.spawn(driver, request)
-        data = self.root_data(driver, guest.uuid)
-        first = self.incarnation(driver, guest.uuid)
+        first, data = self.incarnation(driver, guest.uuid), self.root_data(driver, guest.uuid)
         self.stop(driver, guest)
         self.must_not_run(driver, guest.uuid, "after power_off")
         assert self.root_data(driver, guest.uuid) == data, "the root disk has other data after power_off"
+        data = self.stop_with_data(driver, guest)
         driver.power_on(PowerOnRequest(guest, request.network_info, request.hardware))
         self.must_run(driver, guest.uuid, "after power_on")
+        assert self.root_data(driver, guest.uuid) == data, "the root disk has other data after power_on"
         assert first is None or self.incarnation(driver, guest.uuid) != first, "power_on did not start it"
 
     def test_power_off_asks_first(self, driver: VirtDriver, new: New) -> None:

@@ -150,10 +150,11 @@ class PowerChecks(VirtWorld):
     def test_snapshot_is_complete(self, driver: Any, new: New, tmp_path: Path, running: bool) -> None:
         """A snapshot of a guest, whether it runs or not, is complete in itself: as many bytes as it says, and when that
         guest is gone another can be spawned from it and has the same data."""
-        guest = self.spawn(driver, new())
-        if not running:
-            self.stop(driver, guest)
-        data = self.root_data(driver, guest.uuid)
+        request = new()
+        guest = self.spawn(driver, request)
+        data = self.stop_with_data(driver, guest)
+        if running:
+            driver.power_on(PowerOnRequest(guest, request.network_info, request.hardware))
         snapshot: Snapshot = driver.snapshot(SnapshotRequest(guest))
         file = tmp_path / "snapshot"
         with file.open("wb") as target:
@@ -203,8 +204,7 @@ class PowerChecks(VirtWorld):
         """After resize the guest is still shut down; it starts with the new hardware and has its data."""
         request = new()
         guest = self.spawn(driver, request)
-        self.stop(driver, guest)
-        data = self.root_data(driver, guest.uuid)
+        data = self.stop_with_data(driver, guest)
         larger = self._larger()
         driver.resize(ResizeRequest(guest, larger, request.network_info))
         self.must_not_run(driver, guest.uuid, "after resize")

@@ -90,6 +90,11 @@ class VirtWorld(Conformance):
         paths = (str(path.relative_to(root)) for path in sorted(root.rglob("*")))
         return [path for path in paths if not any(fnmatch.fnmatch(path, each) for each in self.cache)]
 
+    def installed(self, driver: VirtDriver) -> list[str]:
+        """Return a name for each thing that the driver has made on the host for itself, outside of its state directory:
+        daemons, bridges, namespaces."""
+        return []
+
     def incarnation(self, driver: VirtDriver, uuid: str) -> object:
         """Return what differs between two starts of a guest, such as its process's id."""
         return None
@@ -101,6 +106,11 @@ class VirtWorld(Conformance):
     def root_data(self, driver: VirtDriver, uuid: str) -> object:
         """Return what is on the guest's root disk, such as a digest of its first MiB."""
         return None
+
+    def scribble(self, driver: VirtDriver, uuid: str) -> bool:
+        """Write something to the root disk of a guest that is shut down, as it would itself, so that ``root_data``
+        changes; return True. False: it cannot be done."""
+        return False
 
     def virtual_hardware(self, driver: VirtDriver, uuid: str) -> Hardware | None:
         """Return what the guest, which runs, was given."""
@@ -292,6 +302,16 @@ class VirtWorld(Conformance):
         )
         done = interrupted.run(recipe, self.patience * 2)
         assert done.returncode == -9, f"the spawn to be killed ended by itself: {done.stderr.decode()[-2000:]}"
+
+    def stop_with_data(self, driver: VirtDriver, guest: GuestRef) -> object:
+        """Stop the guest, let it have data of its own on its root disk where that can be done; return ``root_data``."""
+        self.stop(driver, guest)
+        before = self.root_data(driver, guest.uuid)
+        if not self.scribble(driver, guest.uuid):
+            return before
+        after = self.root_data(driver, guest.uuid)
+        assert before is None or after != before, "scribble() changed nothing that root_data() sees"
+        return after
 
     def must_boot(self, driver: VirtDriver, uuid: str) -> None:
         """Wait until the guest's own system has come up, where that can be seen."""

@@ -54,8 +54,10 @@ class Images:
         try:
             size, digest = _copy(image, part)
             expected = (image.checksum or "").partition(":")[2]
-            if (image.size and size != image.size) or (expected and digest != expected):
-                raise errors.ImageUnusable(f"The data of image {image.id} is not {image.size} bytes of {expected}.")
+            if expected and digest != expected:
+                raise errors.ImageUnusable(f"The data of image {image.id} has not the checksum {image.checksum}.")
+            if image.size and size != image.size:
+                raise errors.ImageUnusable(f"Of image {image.id} came {size} bytes, not {image.size}.")
             os.replace(part, self._path(key))
         except OSError as exc:
             raise errors.ResourceExhausted(f"The image could not be kept: {exc.strerror}.") from exc
