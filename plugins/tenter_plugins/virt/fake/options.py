@@ -15,3 +15,8 @@ OPTIONS = [
     cfg.BoolOpt("accepts_unfinished_network", default=True,
                 help="Whether the driver takes a network that is still being allocated."),
 ]  # fmt: skip
+
+
+def list_opts() -> list[tuple[str, list[cfg.Opt]]]:
+    """Return the options by section (entry point ``oslo.config.opts``)."""
+    return [(SECTION, list(OPTIONS))]
