@@ -17,9 +17,8 @@ import pytest
 from tests.helpers import process
 
 ROOT = Path(__file__).parents[4]
-CONF = """\
-[DEFAULT]
-virt_driver = lxc
+DRIVER = ROOT / "contrib_drivers" / "lxc"
+CONF = (DRIVER / "50-lxc.conf").read_text() + """\
 host = host-1
 [local_network]
 mode = bridge
@@ -80,7 +79,7 @@ def upload(up: process.Up, file: Path) -> str:
 
 def test_a_containers_life(up: process.Up, tmp_path: Path) -> None:
     archive = tmp_path / "tiny.tar.gz"
-    subprocess.run([sys.executable, ROOT / "contrib_drivers/lxc/tests/root_tar.py", archive], check=True)
+    subprocess.run([sys.executable, DRIVER / "tests" / "root_tar.py", archive], check=True)
     up.start()
     uuid = up.boot("moth", upload(up, archive))
     assert up.settled() == {uuid: "ACTIVE"}
