@@ -83,14 +83,12 @@ class Daemon:
 
     def ensure(self) -> int:
         """Return the daemon's pid, starting it if it does not run. Raises HypervisorUnavailable."""
-        self.directory.mkdir(parents=True, exist_ok=True)
-        with self._lock():
-            pid = self.pid()
-            if pid is not None and not self._in_right_namespace(pid):
-                LOG.warning("Starting libvirtd anew: %d is not in network namespace %s", pid, self.netns)
-                self._end(pid)
-                pid = None
-            return pid if pid is not None else self._start()
+        try:
+            self.directory.mkdir(parents=True, exist_ok=True)
+            with self._lock():
+                return self._ensure()
+        except OSError as exc:
+            raise errors.HypervisorUnavailable(f"libvirtd cannot be started: {exc}") from exc
 
     def stop(self) -> None:
         """End the daemon. Containers would go on without it; a daemon that does not run is no error."""
@@ -99,6 +97,14 @@ class Daemon:
                 pid = self.pid()
                 if pid is not None:
                     self._end(pid)
+
+    def _ensure(self) -> int:
+        pid = self.pid()
+        if pid is not None and not self._in_right_namespace(pid):
+            LOG.warning("Starting libvirtd anew: %d is not in network namespace %s", pid, self.netns)
+            self._end(pid)
+            pid = None
+        return pid if pid is not None else self._start()
 
     @contextlib.contextmanager
     def _lock(self) -> Iterator[None]:

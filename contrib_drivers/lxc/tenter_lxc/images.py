@@ -88,21 +88,24 @@ def user_namespace(base: int) -> Iterator[int]:
 
     Raises HypervisorUnavailable if the kernel allows none.
     """
-    holder = subprocess.Popen(
-        ["unshare", "--user", "--", "sh", "-c", "echo; read line"],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-    )  # fmt: skip
-    with holder:
-        assert holder.stdin and holder.stdout and holder.stderr
+    command = ["unshare", "--user", "--", "sh", "-c", "echo; read line"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as holder:
         try:
-            if not holder.stdout.read(1):
-                words = holder.stderr.read().decode(errors="replace").strip()
-                raise errors.HypervisorUnavailable(f"This host allows no user namespaces: {words}")
-            for kind in ("uid_map", "gid_map"):
-                Path(f"/proc/{holder.pid}/{kind}").write_text(f"0 {base} {IDS}\n", encoding="ascii")
+            _map_users(holder, base)
             yield holder.pid
         finally:
             holder.kill()
+
+
+def _map_users(holder: subprocess.Popen[bytes], base: int) -> None:
+    assert holder.stdout and holder.stderr
+    begun = holder.stdout.read(1)  # it is in its namespace now, or has ended
+    try:
+        for kind in ("uid_map", "gid_map"):
+            Path(f"/proc/{holder.pid}/{kind}").write_text(f"0 {base} {IDS}\n", encoding="ascii")
+    except OSError as exc:
+        words = str(exc) if begun else holder.stderr.read().decode(errors="replace").strip()
+        raise errors.HypervisorUnavailable(f"This host allows no user namespaces: {words}") from exc
 
 
 def check_size(image: ImageSource, root: Path, root_gib: int) -> None:

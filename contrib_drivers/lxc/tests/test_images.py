@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import io
 import os
+import signal
+import subprocess
 import tarfile
+import threading
 import uuid
 from collections.abc import Callable
 from pathlib import Path
@@ -110,6 +113,24 @@ def test_cancelled_while_it_is_unpacked(tmp_path: Path) -> None:
     answers = iter([False])
     with pytest.raises(errors.StaleAttempt):
         unpack(tmp_path, tar(lambda archive: add(archive, "file", bytes(64 << 20)), "gz"), lambda: next(answers, True))
+
+
+def test_users_that_the_host_does_not_have() -> None:
+    with pytest.raises(errors.HypervisorUnavailable, match="user namespaces"), images.user_namespace(2**32 - 1):
+        pass
+
+
+def test_an_unpacking_that_nobody_waits_for_any_more(tmp_path: Path) -> None:
+    guest = GuestDir(tmp_path / "guest")
+    guest.create(BASE)
+    guest.root.mkdir()
+    with subprocess.Popen(["sleep", "60"], cwd=guest.root) as tar_of_a_driver_that_died:
+        reaper = threading.Thread(target=tar_of_a_driver_that_died.wait)
+        reaper.start()
+        guest.remove()
+        reaper.join(10)
+        assert tar_of_a_driver_that_died.returncode == -signal.SIGKILL
+    assert not guest.path.exists()
 
 
 def test_directories_deeper_than_pythons_stack(tmp_path: Path) -> None:

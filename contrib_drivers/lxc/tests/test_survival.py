@@ -148,6 +148,10 @@ def test_an_init_that_cannot_be_executed(make: Make) -> None:
 def test_what_is_not_installed_is_named(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(errors.HypervisorUnavailable, match="install the package libvirt-daemon"):
         make(daemon="no-such-libvirtd")
+    with monkeypatch.context() as patch:
+        patch.setattr(daemon, "_DIRECTORIES", {"etc": "/proc/libvirt"})
+        with pytest.raises(errors.HypervisorUnavailable, match="cannot be started"):
+            make()
     monkeypatch.setattr(daemon, "find_module", lambda: None)
     with pytest.raises(errors.HypervisorUnavailable, match="install the package libvirt-daemon-driver-lxc"):
         make()
