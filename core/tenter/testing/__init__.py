@@ -19,9 +19,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from tenter.testing.base import Conformance as Conformance
     from tenter.testing.base import needs as needs
+    from tenter.testing.virt import VirtConformance as VirtConformance
 
 _HOMES = {
     "Conformance": "tenter.testing.base",
+    "VirtConformance": "tenter.testing.virt",
     "needs": "tenter.testing.base",
 }
 __all__ = sorted(_HOMES)
