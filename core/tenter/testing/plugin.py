@@ -5,6 +5,7 @@ Loaded by pytest itself through the entry point group ``pytest11``; it does noth
 
 from __future__ import annotations
 
+import functools
 import inspect
 import json
 from importlib import metadata
@@ -65,6 +66,7 @@ def _outcome(report: pytest.TestReport) -> dict[str, str]:
     return {"outcome": "passed", "reason": ""}
 
 
+@functools.cache
 def _distribution(plugin: type) -> str:
     names = metadata.packages_distributions().get(plugin.__module__.partition(".")[0], [])
     return f"{names[0]} {metadata.version(names[0])}" if names else ""

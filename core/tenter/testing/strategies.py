@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -19,22 +19,23 @@ from tenter.contracts.scheduling import HostView, PlacementRequest, Resource
 RESOURCE_CLASSES = ("VCPU", "MEMORY_MB", "DISK_GB", "PCPU", "VGPU", "NUMA_CORE", "CUSTOM_GOLD_2")
 _ODD = ("", " ", "zone-1", "nova", "h1", "h2", "true", "no", "0", "-1", "1e999", "a" * 300, "Ä\u0000\U0001f600", "%s")
 _WORDS = st.sampled_from(_ODD)
-_SPECS = (
+_SPECS: tuple[dict[str, str], ...] = (
     {},
     {"hw:cpu_policy": "dedicated", "trait:HW_CPU_X86_AVX2": "required", "resources:VGPU": "1"},
     {"": "", "hw:numa_nodes": "-1", "quota:cpu_quota": "no number", "aggregate_instance_extra_specs:": "<in>"},
     {"trait:": "forbidden", "hw:mem_page_size": "1e999", "Ä\u0000\U0001f600": "a" * 300, "a" * 300: "[{"},
 )
-_HINTS = (
+_HINTS: tuple[dict[str, object], ...] = (
     {},
     {"group": "no uuid", "same_host": ["h1"], "different_host": "h2", "query": '["not", "json"'},
     {"group": None, "same_host": {}, "different_host": 7, "build_near_host_ip": [["10.0.0.1"]], "cidr": "/33"},
 )
 _UUIDS = ("5f0c1a3e-0000-4000-8000-000000000001", "5f0c1a3e-0000-4000-8000-000000000002")
+T = TypeVar("T")
 _AMOUNTS = st.integers(0, 2**40)
 
 
-def for_all(examples: int = 30, **strategies: st.SearchStrategy[Any]) -> Callable[[Callable[..., None]], None]:
+def for_all(count: int = 30, **strategies: st.SearchStrategy[Any]) -> Callable[[Callable[..., None]], None]:
     """Run the decorated function at once with that many examples, the same ones in each run.
 
     For the body of a check, which may use its fixtures: hypothesis itself would refuse a method that several classes
@@ -43,7 +44,7 @@ def for_all(examples: int = 30, **strategies: st.SearchStrategy[Any]) -> Callabl
 
     def run(body: Callable[..., None]) -> None:
         how = settings(
-            max_examples=examples,
+            max_examples=count,
             deadline=None,
             database=None,
             derandomize=True,
@@ -118,3 +119,10 @@ def placement_requests() -> st.SearchStrategy[PlacementRequest]:
 def offers() -> st.SearchStrategy[Offer]:
     """Offers of a migration feature that another release may have made."""
     return st.builds(Offer, data=json_objects(), secrets=st.dictionaries(_WORDS, st.text(max_size=20), max_size=2))
+
+
+def examples(strategy: st.SearchStrategy[T], count: int) -> list[T]:
+    """Return that many examples, the simplest first, the same ones in each run."""
+    found: list[T] = []
+    for_all(count, example=strategy)(lambda example: found.append(example))
+    return found

@@ -7,15 +7,11 @@ import math
 from collections.abc import Callable
 from typing import Any, ClassVar
 
-from hypothesis.strategies import SearchStrategy
-
-from tenter.contracts.scheduling import HostView, PlacementRequest
 from tenter.contracts.weigher import HostWeigher
-from tenter.testing.general import PluginConformance
-from tenter.testing.strategies import for_all, host_views, placement_requests
+from tenter.testing.scheduling import Question, SchedulingConformance
 
 
-class WeigherConformance(PluginConformance):
+class WeigherConformance(SchedulingConformance):
     """What must hold of a weigher::
 
         class TestAcme(WeigherConformance):
@@ -27,44 +23,30 @@ class WeigherConformance(PluginConformance):
     kind: ClassVar[str] = "weigher"
     base = HostWeigher
 
-    @classmethod
-    def hosts(cls) -> SearchStrategy[HostView]:
-        """Return a strategy of the hosts that it is asked about."""
-        return host_views()
-
-    @classmethod
-    def requests(cls) -> SearchStrategy[PlacementRequest]:
-        """Return a strategy of what they are wanted for."""
-        return placement_requests()
-
-    def test_weight_is_finite(self, ready: HostWeigher) -> None:
+    def test_weight_is_finite(self, ready: HostWeigher, questions: list[Question]) -> None:
         """Every host has a finite weight for every request: missing resources, odd extra specs or hints raise
         nothing."""
+        for question in questions:
+            weight = ready.weigh(*question)
+            assert _is_finite(weight), f"the weight of {question} is {weight!r}"
 
-        @for_all(60, host=self.hosts(), request=self.requests())
-        def check(host: HostView, request: PlacementRequest) -> None:
-            assert _is_finite(ready.weigh(host, request)), f"the weight is {ready.weigh(host, request)!r}"
-
-    def test_same_question_same_answer(self, ready: HostWeigher, make: Callable[..., Any]) -> None:
+    def test_same_question_same_answer(
+        self, ready: HostWeigher, make: Callable[..., Any], questions: list[Question]
+    ) -> None:
         """The same host and request have the same weight, whoever was asked about in between, and from a weigher that
         was constructed anew."""
+        first = [ready.weigh(*question) for question in questions]
         anew = make()
+        for question, answer in reversed(list(zip(questions, first, strict=True))):
+            assert ready.weigh(*question) == answer, f"asked again, it says something else of {question}"
+            assert anew.weigh(*question) == answer, f"constructed anew, it says something else of {question}"
 
-        @for_all(host=self.hosts(), other=self.hosts(), request=self.requests())
-        def check(host: HostView, other: HostView, request: PlacementRequest) -> None:
-            first = ready.weigh(host, request)
-            ready.weigh(other, request)
-            assert ready.weigh(host, request) == first, "asked again, it says something else"
-            assert anew.weigh(host, request) == first, "constructed anew, it says something else"
-
-    def test_changes_nothing(self, ready: HostWeigher) -> None:
+    def test_changes_nothing(self, ready: HostWeigher, questions: list[Question]) -> None:
         """The host and the request that a weigher is shown are as before afterwards."""
-
-        @for_all(host=self.hosts(), request=self.requests())
-        def check(host: HostView, request: PlacementRequest) -> None:
-            before = copy.deepcopy((host, request))
-            ready.weigh(host, request)
-            assert (host, request) == before, "it changed what it was shown"
+        for question in questions:
+            before = copy.deepcopy(question)
+            ready.weigh(*question)
+            assert question == before, "it changed what it was shown"
 
     def test_multiplier_is_finite(self, ready: HostWeigher) -> None:
         """The multiplier is one finite number, the same whenever it is asked for."""
