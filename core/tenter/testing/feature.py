@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -159,14 +159,15 @@ class FeatureConformance(PluginConformance):
     def test_any_offer_is_answered(self, source: MigrationFeature, destination: MigrationFeature) -> None:
         """Whatever the offers hold, there is an answer: an Agreement of JSON, or a Refusal with a sentence."""
 
+        true = self.offered(source, "source"), self.offered(destination, "destination")
+        for altered in _altered(true[0]):
+            _assert_answer(source.agree(AgreeRequest(INSTANCE, altered, true[1])))
+        for altered in _altered(true[1]):
+            _assert_answer(source.agree(AgreeRequest(INSTANCE, true[0], altered)))
+
         @for_all(100, request=self._requests(source, destination))
         def check(request: AgreeRequest) -> None:
-            answer = source.agree(request)
-            if isinstance(answer, Agreement):
-                _assert_json(answer.data)
-            else:
-                assert isinstance(answer, Refusal), f"agree() returned {answer!r}"
-                assert len(answer.reason.split()) > 1, f"{answer.reason!r} is no sentence"
+            _assert_answer(source.agree(request))
 
     def _requests(self, source: MigrationFeature, destination: MigrationFeature) -> Any:
         """Requests of arbitrary offers, and of true ones of which a part has become something else."""
@@ -181,6 +182,28 @@ def _one_like(true: Offer | None) -> st.SearchStrategy[Offer | None]:
     data, secrets = dict(true.data), true.secrets
     altered = st.dictionaries(st.sampled_from(sorted(data) or [""]), json_values(), max_size=2)
     return anything | st.just(true) | altered.map(lambda other: Offer({**data, **other}, secrets))
+
+
+def _altered(true: Offer | None) -> Iterator[Offer]:
+    """Yield the offer with one part missing, or of another type."""
+    if true is None:
+        return
+    for key in true.data:
+        rest = {name: value for name, value in true.data.items() if name != key}
+        yield Offer(rest, true.secrets)
+        oddities: tuple[Any, ...] = (None, True, -1, 1e300, "", "no such thing", [], [None], [[]], {}, {"": None})
+        for odd in oddities:
+            yield Offer({**rest, key: odd}, true.secrets)
+    if true.secrets:
+        yield Offer(true.data)
+
+
+def _assert_answer(answer: object) -> None:
+    if isinstance(answer, Agreement):
+        _assert_json(answer.data)
+    else:
+        assert isinstance(answer, Refusal), f"agree() returned {answer!r}"
+        assert len(answer.reason.split()) > 1, f"{answer.reason!r} is no sentence"
 
 
 def _assert_json(data: Mapping[str, Any]) -> None:

@@ -49,7 +49,7 @@ def _describe(item: pytest.Item) -> dict[str, Any] | None:
         "kind": kind,
         "plugin": getattr(cls, "name", None) or plugin.__name__,
         "contract": getattr(plugin, "contract", ""),
-        "distribution": _distribution(plugin),
+        "distribution": _distribution(plugin.__module__.partition(".")[0]),
         "check": f"{kind}.{item.originalname.removeprefix('test_')}",
         "capability": mark.args[0].capability if mark else "",
         "rule": " ".join(inspect.cleandoc(item.function.__doc__ or "").split()),
@@ -67,8 +67,8 @@ def _outcome(report: pytest.TestReport) -> dict[str, str]:
 
 
 @functools.cache
-def _distribution(plugin: type) -> str:
-    names = metadata.packages_distributions().get(plugin.__module__.partition(".")[0], [])
+def _distribution(package: str) -> str:
+    names = metadata.packages_distributions().get(package, [])
     return f"{names[0]} {metadata.version(names[0])}" if names else ""
 
 

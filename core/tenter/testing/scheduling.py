@@ -16,7 +16,8 @@ Question = tuple[HostView, PlacementRequest]
 
 
 class SchedulingConformance(PluginConformance):
-    """Base of both. The questions are made once a class; the simplest ones are asked first."""
+    """Base of both. The questions are made once for each pair of strategies; the simplest ones
+    are asked first."""
 
     @classmethod
     def hosts(cls) -> st.SearchStrategy[HostView]:
@@ -28,12 +29,13 @@ class SchedulingConformance(PluginConformance):
         """Return a strategy of what they are wanted for."""
         return placement_requests()
 
-    @classmethod
-    @functools.cache
-    def _questions(cls) -> list[Question]:
-        return examples(st.tuples(cls.hosts(), cls.requests()), 100)
-
     @pytest.fixture
     def questions(self) -> list[Question]:
         """What the plugin is asked about, copied anew for each check."""
-        return copy.deepcopy(self._questions())
+        own = (each for each in type(self).__mro__ if {"hosts", "requests"} & set(vars(each)))
+        return copy.deepcopy(_questions(next(own)))
+
+
+@functools.cache
+def _questions(cls: type[SchedulingConformance]) -> list[Question]:
+    return examples(st.tuples(cls.hosts(), cls.requests()), 100)
