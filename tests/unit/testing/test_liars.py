@@ -22,8 +22,9 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     report = tmp_path_factory.mktemp("report") / "conformance.json"
     chosen = {(liar, check) for _, liar, check in LIARS} | {(KITS[kind][1], check) for kind, check in CHECKS}
     nodes = sorted(f"{CASES}::Test{plugin.__name__}::test_{check}" for plugin, check in chosen)
-    pytest_command = [sys.executable, "-m", "pytest", "-q", "--tb=no", "-p", "no:cacheprovider"]
-    run = subprocess.run([*pytest_command, "--conformance-report", report, *nodes], capture_output=True, text=True, timeout=280)
+    command = [sys.executable, "-m", "pytest", "-q", "--tb=no", "-p", "no:cacheprovider"]
+    command += ["--conformance-report", str(report), *nodes]
+    run = subprocess.run(command, capture_output=True, text=True, timeout=280)
     assert run.returncode == 1, run.stdout + run.stderr
     plugins: dict[str, Any] = json.loads(report.read_text())["plugins"]
     return plugins
