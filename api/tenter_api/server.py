@@ -24,8 +24,18 @@ APP_LOAD_ERROR = 4
 class Master(Arbiter):
     """gunicorn's master, which says when it stops."""
 
+    _failed = False
+
+    def halt(self, reason: str | None = None, exit_status: int = 0) -> None:
+        """End it all. A worker that cannot start has said why already."""
+        self._failed = exit_status != 0
+        super().halt(reason=reason, exit_status=exit_status)
+
     def stop(self, graceful: bool = True) -> None:
         """Stop the workers, with time for what they do if ``graceful``."""
+        if self._failed:
+            super().stop(graceful)
+            return
         seconds = self.cfg.graceful_timeout if graceful else 0
         LOG.info("Stopping; requests that are being answered have up to %d seconds", seconds)
         super().stop(graceful)
