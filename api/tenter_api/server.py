@@ -82,7 +82,7 @@ class Server(BaseApplication):
             fabric = cloud.fabric
             reader = ServerReader(fabric.api_db, fabric.cells)
             return create_app(
-                Services(self._conf, fabric, cloud.identity, cloud.image, cloud.network, reader)
+                Services(self._conf, fabric, cloud.identity, cloud.image, cloud.network, reader, cloud.extensions)
             )
         except errors.TenterError as exc:
             LOG.debug("The worker cannot start", exc_info=True)

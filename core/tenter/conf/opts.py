@@ -10,7 +10,7 @@ from oslo_log import _options as log_options  # what its own entry point of oslo
 from oslo_log import log as oslo_logging
 
 from tenter import __version__
-from tenter.conf import api, cells, compute, database, fabric, operations, quota, scheduler
+from tenter.conf import api, cells, compute, database, fabric, hooks, operations, quota, scheduler
 from tenter.conf.files import Known, files_to_read, names_by_section
 
 SECTIONS: dict[str, Sequence[cfg.Opt]] = {
@@ -19,6 +19,8 @@ SECTIONS: dict[str, Sequence[cfg.Opt]] = {
     "cells": cells.OPTS,
     "compute": compute.OPTS,
     "database": database.OPTS,
+    "hooks": hooks.OPTS,
+    "notifications": hooks.NOTIFICATION_OPTS,
     "operations": operations.OPTS,
     "quota": quota.OPTS,
     "scheduler": scheduler.OPTS,

@@ -68,6 +68,10 @@ KINDS = {
                    "scheduler.filters", "scheduler.extra_filters"),
         _extension("weigher", "tenter.scheduler.weighers", "tenter.contracts.weigher:HostWeigher",
                    "scheduler.weighers", "scheduler.extra_weighers"),
+        _extension("hook", "tenter.hooks", "tenter.contracts.hooks:HookListener", "hooks.enabled",
+                   check="tenter.plugins.hooks:hooks_of"),
+        _extension("notifier", "tenter.notifiers", "tenter.contracts.notifier:Notifier", "notifications.notifiers"),
+        _extension("extension", "tenter.api.extensions", "tenter.contracts.api:ApiExtension", "api.extensions"),
     )
 }  # fmt: skip
 

@@ -99,7 +99,8 @@ def strange_groups() -> list[str]:
     known = {*GROUPS.values(), *NO_PLUGINS}
     found = []
     for group in sorted(discovery.groups() - known):
-        near = difflib.get_close_matches(group, known, 1)
+        alike = [each for each in sorted(known) if each.endswith("." + group.rpartition(".")[2])]
+        near = alike or difflib.get_close_matches(group, known, 1)
         hint = f"; did its author mean {near[0]}?" if near else "."
         by = ", ".join(sorted({entry.origin for entry in discovery.installed(group)}))
         found.append(f"The entry point group {group} of {by} is no group of plugins{hint}")
