@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from tenter.testing import (
     Conformance,
+    ExtensionConformance,
     FeatureConformance,
     FilterConformance,
+    HookConformance,
     IdentityConformance,
     ImageConformance,
     NetworkConformance,
     WeigherConformance,
 )
-from tests.unit.testing.liars import feature, scheduling, services
+from tests.unit.testing.liars import feature, hearing, scheduling, services
 
 KITS: dict[str, tuple[type[Conformance], type, dict[str, object]]] = {
     "filter": (FilterConformance, scheduling.Enabled, {}),
@@ -20,6 +22,9 @@ KITS: dict[str, tuple[type[Conformance], type, dict[str, object]]] = {
     "network": (NetworkConformance, services.Network, {"options": {"mode": "none"}}),
     "image": (ImageConformance, services.Images, {}),
     "identity": (IdentityConformance, services.Directory, {"short_lived": {"token_lifetime": 1}}),
+    "notifier": (hearing.LinesConformance, hearing.Lines, {}),
+    "hook": (HookConformance, hearing.Listener, {}),
+    "extension": (ExtensionConformance, hearing.Extension, {}),
 }
 LIARS = [
     ("filter", scheduling.Moody, "same_question_same_answer"),
@@ -68,6 +73,18 @@ LIARS = [
     ("identity", services.Volatile, "revoke"),
     ("identity", services.Helpful, "wrong_credentials"),
     ("identity", services.Crashing, "malformed_token"),
+    ("notifier", hearing.Buffers, "close_loses_nothing"),
+    ("notifier", hearing.Twice, "each_arrives_once_in_order"),
+    ("notifier", hearing.Narrow, "odd_payloads"),
+    ("notifier", hearing.Fresh, "close_loses_nothing"),
+    ("notifier", hearing.Piecemeal, "two_processes"),
+    ("notifier", hearing.Deaf, "closed"),
+    ("notifier", hearing.Raw, "target_away"),
+    ("hook", hearing.Misspelt, "methods_are_hooks"),
+    ("hook", hearing.Named, "hears_every_event"),
+    ("extension", hearing.Silent, "routes"),
+    ("extension", hearing.Doubled, "routes"),
+    ("extension", hearing.Wide, "prefix"),
 ]
 
 
