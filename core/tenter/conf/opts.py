@@ -20,6 +20,7 @@ SECTIONS: dict[str, Sequence[cfg.Opt]] = {
     "compute": compute.OPTS,
     "database": database.OPTS,
     "hooks": hooks.OPTS,
+    "migration": migration.OPTS,
     "notifications": hooks.NOTIFICATION_OPTS,
     "migration": migration.OPTS,
     "operations": operations.OPTS,
