@@ -64,7 +64,7 @@ TEMPLATES = {
         methods="""
     def spawned(self, event: Spawned) -> None:
         \"\"\"Note in the log that a server runs.\"\"\"
-        getLogger(__name__).info("%s runs on %s", event.instance_uuid, event.server_host)
+        getLogger(__name__).info("%s runs", event.instance_uuid)
 """,
     ),
     "extension": Template(
@@ -194,6 +194,6 @@ def _source(kind: str, template: Template, name: str, package: str) -> dict[str,
         "base": base.__name__,
         "contract": base.contract,
         "imports": skeleton.import_lines(imports),
-        "class_doc": "\n    ".join(textwrap.wrap(doc, skeleton.WIDTH)),
+        "class_doc": "\n    ".join(textwrap.wrap(f'"""{doc}"""', skeleton.WIDTH - 4)),
         "body": (attributes.lstrip("\n") + "\n" if attributes else "") + methods,
     }

@@ -13,8 +13,10 @@ from collections.abc import Iterator, Mapping
 
 from tenter.contracts.base import Driver, Plugin, Power
 
+INDENT = "    "
 UNWRITTEN = 'raise errors.CapabilityMissing("{name}() is not written yet")'
-WIDTH = 100
+WIDTH = 88
+"""Of lines: what ruff and Black take by default."""
 Imports = dict[str, set[str]]
 
 
@@ -31,7 +33,7 @@ def class_body(base: type[Plugin], bodies: Mapping[str, str], imports: Imports) 
             body = UNWRITTEN.format(name=name)
             imports.setdefault("tenter", set()).add("errors")
         methods.append(_method(name, base, home, body, imports))
-    return "".join(f"\n{textwrap.indent(method, '    ')}" for method in methods).rstrip("\n")
+    return "".join(f"\n{textwrap.indent(method, INDENT)}" for method in methods).rstrip("\n")
 
 
 def _duties(base: type[Plugin]) -> Iterator[tuple[str, type]]:
@@ -51,11 +53,11 @@ def _method(name: str, base: type, home: type, body: str, imports: Imports) -> s
         _need(annotation, home, imports)
     text = str(signature).replace("'", "")
     head = f"def {name}{text}:"
-    if len(head) > WIDTH:
+    if len(head) > WIDTH - len(INDENT):
         inner, _, returned = text[1:].rpartition(") -> ")
         head = f"def {name}(\n    {inner}\n) -> {returned}:"
     sentence = _first_sentence(method)
-    doc = textwrap.wrap(f'"""{sentence}"""', WIDTH)
+    doc = textwrap.wrap(f'"""{sentence}"""', WIDTH - 2 * len(INDENT))
     return "\n".join([head, *(f"    {line}" for line in (*doc, *body.splitlines()))]) + "\n"
 
 
@@ -84,21 +86,22 @@ def _module_of(name: str, home: type) -> str:
 
 
 def import_lines(imports: Imports) -> str:
-    """Return the imports as source, sorted as isort does: standard library, then others."""
-    blocks: list[list[str]] = [[], []]
+    """Return the imports as source, as isort sorts them: standard library, other distributions, the plugin's own."""
+    blocks: list[list[str]] = [[], [], []]
     for module, names in sorted(imports.items()):
-        ours = module == "tenter" or module.startswith("tenter")
+        top = module.partition(".")[0]
+        place = 0 if top in sys.stdlib_module_names else 1 if top == "tenter" else 2
         line = f"from {module} import {', '.join(sorted(names, key=_case_order))}"
         if len(line) > WIDTH:
             listed = "".join(f"    {name},\n" for name in sorted(names, key=_case_order))
             line = f"from {module} import (\n{listed})"
-        blocks[ours].append(line)
+        blocks[place].append(line)
     return "\n\n".join("\n".join(block) for block in blocks if block)
 
 
 def _case_order(name: str) -> tuple[int, str]:
     """isort's order of names: constants, classes, the rest."""
-    return (0 if name.isupper() else 1 if name[:1].isupper() else 2), name
+    return (0 if name.isupper() and len(name) > 1 else 1 if name[:1].isupper() else 2), name.lower()
 
 
 def powers(base: type[Plugin]) -> tuple[str, ...]:

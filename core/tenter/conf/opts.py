@@ -22,7 +22,6 @@ SECTIONS: dict[str, Sequence[cfg.Opt]] = {
     "hooks": hooks.OPTS,
     "migration": migration.OPTS,
     "notifications": hooks.NOTIFICATION_OPTS,
-    "migration": migration.OPTS,
     "operations": operations.OPTS,
     "quota": quota.OPTS,
     "scheduler": scheduler.OPTS,
