@@ -5,13 +5,11 @@ from __future__ import annotations
 import re
 from typing import Any, ClassVar
 
-from hypothesis import strategies as st
-
 from tenter.contracts.api import ApiExtension, Route
 from tenter.contracts.hooks import HOOKS, HookListener
 from tenter.plugins.hooks import hooks_of
 from tenter.testing.general import PluginConformance
-from tenter.testing.strategies import examples
+from tenter.testing.strategies import events, examples
 
 PREFIX = re.compile(r"[a-z0-9][a-z0-9-]*")
 PATH = re.compile(r"(/[^/\s]+)*")
@@ -35,7 +33,7 @@ class HookConformance(PluginConformance):
         """Every event that a hook may have is heard without an error, whatever its texts are and whether what may be
         None is."""
         for name in hooks_of(self.plugin):
-            for event in examples(st.from_type(HOOKS[name]), 20):
+            for event in examples(events(HOOKS[name]), 20):
                 getattr(ready, name)(event)
 
 

@@ -7,12 +7,14 @@ any text. Values are what the scheduler can be given, not what it usually is.
 from __future__ import annotations
 
 import copy
+import dataclasses
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tenter.contracts.hooks import Event
 from tenter.contracts.migration import Offer
 from tenter.contracts.scheduling import HostView, PlacementRequest, Resource
 
@@ -119,6 +121,13 @@ def placement_requests() -> st.SearchStrategy[PlacementRequest]:
 def offers() -> st.SearchStrategy[Offer]:
     """Offers of a migration feature that another release may have made."""
     return st.builds(Offer, data=json_objects(), secrets=st.dictionaries(_WORDS, st.text(max_size=20), max_size=2))
+
+
+def events(cls: type[Event]) -> st.SearchStrategy[Event]:
+    """Events of one class: any text but for UUIDs, and None wherever it may be."""
+    fields = {field.name for field in dataclasses.fields(cls)}
+    ids = {name: st.sampled_from(_UUIDS) for name in fields if name.endswith("uuid")}
+    return st.builds(cls, **ids, at=st.floats(0, 4e9))
 
 
 def examples(strategy: st.SearchStrategy[T], count: int) -> list[T]:

@@ -12,11 +12,17 @@ import pytest
 import tenter
 
 
+def pip_install(target: Path, *what: object) -> None:
+    """Install into a directory with pip, which fetches nothing."""
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps", "--no-index"]
+    pip += ["--no-build-isolation", "--target", target, *what]
+    done = subprocess.run([str(word) for word in pip], capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 def editable(distribution: Path, target: Path) -> dict[str, str]:
     """Install a distribution editable, as an author does, into a directory; return the variables that find it."""
-    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps"]
-    pip += ["--no-build-isolation", "--target", str(target), "-e", str(distribution)]
-    subprocess.run(pip, check=True, capture_output=True, text=True, timeout=120)
+    pip_install(target, "-e", distribution)
     # --target is no site directory, so Python does not read the .pth file that an editable install is
     parts = [str(target), str(distribution), os.environ.get("PYTHONPATH", "")]
     return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, parts))}
