@@ -171,7 +171,7 @@ def _has_options(kind: str) -> bool:
 def _entry_points(kind: str, values: Mapping[str, str]) -> str:
     lines = [f"{KINDS[kind].group} =", string.Template("    $name = $package.$module:$class_name").substitute(values)]
     if _has_options(kind):
-        listed = string.Template("    $distribution = $package.options:list_opts").substitute(values)
+        listed = string.Template("    tenter.$section = $package.options:list_opts").substitute(values)
         lines += ["oslo.config.opts =", listed]
     return "\n".join(lines)
 

@@ -55,7 +55,7 @@ def test_packaging_names_entry_point_options_and_drop_in(tmp_path: Path) -> None
     setup.read(target / "setup.cfg")
     points = setup["options.entry_points"]
     assert points["tenter.virt"].strip() == "acme = tenter_acme.driver:AcmeDriver"
-    assert points["oslo.config.opts"].strip() == "tenter-acme = tenter_acme.options:list_opts"
+    assert points["oslo.config.opts"].strip() == "tenter.acme = tenter_acme.options:list_opts"
     drop_in = (target / "50-acme.conf").read_text()
     assert "[DEFAULT]\nvirt_driver = acme\n" in drop_in
     test = (target / "tests/test_conformance.py").read_text()
