@@ -10,6 +10,7 @@ import configparser
 import contextlib
 import io
 import json
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -153,11 +154,15 @@ def _options() -> Iterator[str]:
 
 def _option(option: dict[str, Any]) -> str:
     default = option["sample_default"] if option.get("sample_default") is not None else option["default"]
-    said = "no default" if default is None else f"default ``{default}``" if default != "" else "default empty"
+    said = "no default" if default is None else f"default {_plain(default)}" if default != "" else "default empty"
     choices = [str(choice[0]) for choice in option.get("choices") or ()]
     one_of = f" One of {', '.join(choices)}." if choices else ""
-    help_text = " ".join((option["help"] or "").split()).replace("*", r"\*").replace("`", r"\`").replace("|", r"\|")
-    return f"**{option['name']}** ({option['type']}, {said})\n   {help_text}{one_of}\n\n"
+    return f"**{option['name']}** ({option['type']}, {said})\n   {_plain(option['help'] or '')}{one_of}\n\n"
+
+
+def _plain(text: object) -> str:
+    """Return a text as reST in which nothing is markup."""
+    return re.sub(r"([*`|_\\])", r"\\\1", " ".join(str(text).split()))
 
 
 def write_completion(shell: str, directory: Path) -> None:

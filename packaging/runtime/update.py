@@ -5,7 +5,7 @@ distribution is carried, and what it requires is looked at in turn. What Debian 
 requires itself is carried: Debian's builds know only of their own versions.
 
 Writes beside this file ``carried-ARCH.txt`` (a requirements file with hashes, for ``pip install --no-deps``),
-``tools-ARCH.txt`` (the same for what a build needs) and ``debian.txt`` (a line a dependency: ``runtime`` or the extra
+``build-ARCH.txt`` (the same for what a build needs) and ``debian.txt`` (a line a dependency: ``runtime`` or the extra
 that asks for it, and the package as in a Depends field).
 
 Usage, on the Debian release and architecture in question, with the network and the library "packaging"::
@@ -34,7 +34,7 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 PLUGINS = ("libvirt",)
 """Extras whose plugins are packaged too."""
-TOOLS = ("packaging",)
+BUILDING = ("packaging",)
 """Extras of what a build needs."""
 BUILD = ("setuptools >= 68", "wheel")
 """The build backend of pyproject.toml."""
@@ -166,9 +166,10 @@ def main() -> None:
     debian = HEADER.format(what="who asks for which Debian packages that are new enough")
     debian += "".join(f"{group} {line}\n" for group in asked for line in choice.debian(asked[group]))
     (HERE / "debian.txt").write_text(debian)
-    tools = HEADER.format(what="what building the packages needs besides")
-    tools += "".join(pinned(resolve([*BUILD, *requirements(TOOLS, base=False)], only_wheels=False).values()))
-    (HERE / f"tools-{arch}.txt").write_text(tools)
+    needed = resolve([*BUILD, *requirements(BUILDING)], only_wheels=False)
+    building = HEADER.format(what="what building the packages needs besides")
+    building += "".join(pinned(entry for name, entry in needed.items() if name not in choice.carried))
+    (HERE / f"build-{arch}.txt").write_text(building)
 
 
 if __name__ == "__main__":
