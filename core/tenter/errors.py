@@ -131,12 +131,6 @@ class CellAway(Unavailable):
     """A cell's database cannot be opened now. The log says so, and when it is back; whoever meets this need not."""
 
 
-class HostDown(Unavailable):
-    """The host gave no sign of life for too long, or was declared down."""
-
-    code = "tenter.host.down"
-
-
 class DeadlinePassed(Unavailable):
     """What was being done had not ended when its deadline passed."""
 

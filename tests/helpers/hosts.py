@@ -31,7 +31,7 @@ class Host:
     def start(self) -> Host:
         """Start the compute, as a new process would."""
         fabric = dataclasses.replace(self.cloud.fabric, conf=self.conf, state_dir=self.state_dir)
-        self.virt: Any = plugins.load("virt", "fake", VirtDriver, self.conf, self.state_dir, self.name)  # type: ignore[type-abstract]
+        self.virt: Any = plugins.load("virt", "fake", VirtDriver, self.conf, self.state_dir, self.name)
         drivers = self.cloud.embedded
         self.service = ComputeService(fabric, self.cloud.cell, self.virt, _kept_open(drivers.network), drivers.image)
         self.service.start()

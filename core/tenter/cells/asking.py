@@ -119,7 +119,7 @@ class Asking:
                 known.retry_at = time.monotonic() + self.timeout + self.retry
         try:
             yield
-        except (errors.Unavailable, db_exception.DBNonExistentTable) as exc:
+        except errors.Unavailable as exc:
             self._lost(cell, _words(exc), isinstance(exc, errors.CellAway))
             raise self.unavailable() from exc
         self._back(cell)

@@ -6,6 +6,7 @@ import argparse
 import json
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 
 from oslo_config import cfg
@@ -25,7 +26,6 @@ from tenter.operations.membership import service_uuid
 from tenter.store import presence
 from tenter.store.cell_schema import services
 
-BINARY = "tenter-compute"
 MOST_ROUNDS = 4
 CLEAN, REPAIRED, LEFT, FAILED = 0, 1, 2, 3
 
@@ -62,7 +62,7 @@ def _audit(conf: cfg.ConfigOpts, repair: bool) -> list[Finding]:
         raise errors.NotFound(f"There is no cloud in {shared_dir(conf)}.")
     _choose_driver(conf)
     fabric = open_fabric(conf, InProcessBus(), embedded=False)
-    network = embedded.load("network", NetworkDriver, conf, shared_dir(conf))  # type: ignore[type-abstract]
+    network = embedded.load("network", NetworkDriver, conf, shared_dir(conf))
     try:
         cell = _cell_of(conf, fabric)
         guests = _guests(conf, cell, network, repair) if cell is not None else None
@@ -103,9 +103,9 @@ def _records(auditor: Auditor, repair: bool) -> list[Finding]:
 def _cell_of(conf: cfg.ConfigOpts, fabric: Fabric) -> Cell | None:
     """Return the cell of the compute whose state directory this is, if there is one."""
     state_dir = Path(conf.state_dir).absolute()
-    if not (state_dir / f"{BINARY}.id").exists():
+    if not (state_dir / f"{presence.COMPUTE}.id").exists():
         return None
-    uuid = service_uuid(state_dir, BINARY)
+    uuid = service_uuid(state_dir, presence.COMPUTE)
     for cell in fabric.cells.all():
         try:
             if presence.look(cell.db, services, uuid) is not None:
@@ -122,23 +122,14 @@ def _guests(conf: cfg.ConfigOpts, cell: Cell, network: NetworkDriver, repair: bo
         held = state.lock_role(state_dir, "compute")
     except errors.Conflict:
         return None
-    try:
-        virt = embedded.load("virt", VirtDriver, conf, state_dir)  # type: ignore[type-abstract]
-    except errors.TenterError as exc:
-        held.close()
-        return [_unreadable(conf, exc)]
-    try:
-        wired = network.init_host(InitHostRequest(conf.host))
-        virt.init_host(HostSetup(conf.host, wired.namespace, wired.mode))
-        destroy = repair and conf.compute.unknown_guests == "destroy"
-        found = guest_audit.check(cell.db, service_uuid(state_dir, BINARY), virt, destroy=destroy)
-        return [on_host(finding, conf.host, cell) for finding in found]
-    except errors.TenterError as exc:
-        return [_unreadable(conf, exc)]
-    finally:
-        virt.close()
-        held.close()
-
-
-def _unreadable(conf: cfg.ConfigOpts, error: errors.TenterError) -> Finding:
-    return Finding("host.unreadable", conf.host, f"The guests on this host cannot be listed: {error}", "Mend it.")
+    destroy = repair and conf.compute.unknown_guests == "destroy"
+    with closing(held):
+        try:
+            with closing(embedded.load("virt", VirtDriver, conf, state_dir)) as virt:
+                wired = network.init_host(InitHostRequest(conf.host))
+                virt.init_host(HostSetup(conf.host, wired.namespace, wired.mode))
+                found = guest_audit.check(cell.db, service_uuid(state_dir, presence.COMPUTE), virt, destroy=destroy)
+        except errors.TenterError as exc:
+            unreadable = f"The guests on this host cannot be listed: {exc}"
+            return [Finding("host.unreadable", conf.host, unreadable, "Mend it.")]
+    return [on_host(finding, conf.host, cell) for finding in found]

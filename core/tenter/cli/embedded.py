@@ -54,9 +54,9 @@ def load_drivers(conf: cfg.ConfigOpts) -> Drivers:
     """Return the drivers whose state all processes of a machine share."""
     shared = shared_dir(conf)
     return Drivers(
-        load("identity", IdentityDriver, conf, shared),  # type: ignore[type-abstract]
-        load("image", ImageDriver, conf, shared),  # type: ignore[type-abstract]
-        load("network", NetworkDriver, conf, shared),  # type: ignore[type-abstract]
+        load("identity", IdentityDriver, conf, shared),
+        load("image", ImageDriver, conf, shared),
+        load("network", NetworkDriver, conf, shared),
     )
 
 
@@ -85,7 +85,7 @@ def start(conf: cfg.ConfigOpts) -> Embedded:
     start, a database that cannot be used.
     """
     drivers = load_drivers(conf)
-    virt = load("virt", VirtDriver, conf, Path(conf.state_dir))  # type: ignore[type-abstract]
+    virt = load("virt", VirtDriver, conf, Path(conf.state_dir))
     fabric = open_fabric(conf, InProcessBus())
     conductor = ConductorService(fabric, LOG.error, drivers.network)
     cell = fabric.cells.named(FIRST_CELL)

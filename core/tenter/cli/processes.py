@@ -73,7 +73,7 @@ def conductor(args: argparse.Namespace) -> int:
     held = state.lock_role(Path(conf.state_dir), "conductor", shared=shared_dir(conf))
     ending = Ending()
     fabric = open_fabric(conf, PollingBus(), embedded=False, many=True)
-    network = embedded.load("network", NetworkDriver, conf, shared_dir(conf))  # type: ignore[type-abstract]
+    network = embedded.load("network", NetworkDriver, conf, shared_dir(conf))
     _warn_without_cells(len(fabric.cells.all()))
     service = ConductorService(fabric, ending.lose, network)
     service.start(sole=False, stopped=ending.asked)
@@ -94,10 +94,10 @@ def compute(args: argparse.Namespace) -> int:
     cell = fabric.cells.named(args.cell)
     if not _reached(cell, ending.asked):
         return 0
-    virt = embedded.load("virt", VirtDriver, conf, state_dir)  # type: ignore[type-abstract]
+    virt = embedded.load("virt", VirtDriver, conf, state_dir)
     shared = shared_dir(conf)
-    network = embedded.load("network", NetworkDriver, conf, shared)  # type: ignore[type-abstract]
-    image = embedded.load("image", ImageDriver, conf, shared)  # type: ignore[type-abstract]
+    network = embedded.load("network", NetworkDriver, conf, shared)
+    image = embedded.load("image", ImageDriver, conf, shared)
     service = ComputeService(fabric, cell, virt, network, image, ending.lose)
     service.start(ending.asked)
     code = ending.finish(conf, service.stop)

@@ -70,8 +70,8 @@ def _tear_down(conf: cfg.ConfigOpts, state_dir: Path, doomed: set[str] | None) -
     """Tear down every driver that was used here, and return what is left. ``doomed``: servers to remove first; None:
     no guest is touched."""
     broken: list[str] = []
-    virts = list(_drivers("virt", VirtDriver, conf, state_dir, broken))  # type: ignore[type-abstract]
-    networks = list(_drivers("network", NetworkDriver, conf, state_dir, broken))  # type: ignore[type-abstract]
+    virts = list(_drivers("virt", VirtDriver, conf, state_dir, broken))
+    networks = list(_drivers("network", NetworkDriver, conf, state_dir, broken))
     failed: list[str] = []
     if doomed:
         failed = _remove_all(conf.host, virts, networks, doomed)

@@ -13,9 +13,9 @@ from tenter.operations.findings import Finding
 from tenter.store import leftovers
 from tenter.store.cell_schema import compute_nodes, instances
 from tenter.store.engine import Database
+from tenter.store.instances import HAVE_GUESTS
 
 LOG = logging.getLogger(__name__)
-HAVE_GUESTS = ("active", "stopped", "paused", "suspended")
 Busy = Callable[[str], bool]
 
 

@@ -23,7 +23,7 @@ def sync(db: Database, host: str, virt: VirtDriver) -> int:
     power = {guest.uuid: guest.power for guest in virt.guests()}
     changed = 0
     for row in rows:
-        if row["task_state"] is not None or row["vm_state"] not in ("active", "stopped", "paused", "suspended"):
+        if row["task_state"] is not None or row["vm_state"] not in instances.HAVE_GUESTS:
             continue
         seen = power.get(row["uuid"], PowerState.NOSTATE)
         vm_state = VM_STATES.get(seen, "stopped" if seen == PowerState.NOSTATE else row["vm_state"])

@@ -22,6 +22,8 @@ class Reaper:
         self._db, self._service, self._host, self._guests = db, service_uuid, host, guests
         self._lock = threading.Lock()
         self._told: dict[str, str] = {}
+        # Kept for good: a step that was claimed before may begin at any time after, and nobody else would tell it that
+        # what it was about to make is no longer looked for here. A UUID each; to be told in vain costs it one write.
         self._reaped: set[str] = set()
 
     def reap(self, busy: Callable[[str], bool] = lambda uuid: False) -> int:

@@ -29,10 +29,9 @@ from tenter.operations.kinds import all_kinds
 from tenter.operations.membership import Member
 from tenter.operations.model import COMPUTE
 from tenter.operations.runner import Runner, Source
-from tenter.store import cell_schema, hosts, instances, nodes
+from tenter.store import cell_schema, hosts, instances, nodes, presence
 
 LOG = logging.getLogger(__name__)
-BINARY = "tenter-compute"
 
 
 class ComputeEndpoint:
@@ -72,8 +71,8 @@ class ComputeService:
         self._conf = fabric.conf
         self.host: str = self._conf.host
         self._member = Member(
-            cell.db, cell_schema.services, fabric.state_dir, BINARY, self.host, self._conf.compute.report_interval,
-            self._conf.compute.service_down_time, hosts.rename,
+            cell.db, cell_schema.services, fabric.state_dir, presence.COMPUTE, self.host,
+            self._conf.compute.report_interval, self._conf.compute.service_down_time, hosts.rename,
         )  # fmt: skip
         self.uuid = self._member.uuid
         self._guests = Guests(
@@ -102,14 +101,16 @@ class ComputeService:
         self._member.join(stopped)
         wired = self._network.init_host(InitHostRequest(self.host))
         self._virt.init_host(HostSetup(self.host, wired.namespace, wired.mode))
+        found = self._nodes()
         try:
-            self._admit(self._nodes())
+            self._admit(found)
         except errors.Conflict:
             self._member.leave()
             nodes.withdraw(self._cell.db, self.uuid)
             self._virt.close()
             raise
-        self.report()
+        self._member.report()  # the drivers may have taken long
+        self._record(found)
         self._reap()
         self._sync()
         self._fabric.bus.serve(self.host, ComputeEndpoint(self._virt, self._conf.compute.console_bytes))
@@ -130,12 +131,6 @@ class ComputeService:
 
     def report(self) -> None:
         """Write this host's sign of life and what it has."""
-        conf = self._conf.compute
-        ratios = {
-            "VCPU": conf.cpu_allocation_ratio,
-            "MEMORY_MB": conf.ram_allocation_ratio,
-            "DISK_GB": conf.disk_allocation_ratio,
-        }
         found = self._nodes()
         try:
             self._member.report()
@@ -144,6 +139,15 @@ class ComputeService:
             self._stopped.set()
             self._on_lost(str(exc))
             raise
+        self._record(found)
+
+    def _record(self, found: list[NodeInventory]) -> None:
+        conf = self._conf.compute
+        ratios = {
+            "VCPU": conf.cpu_allocation_ratio,
+            "MEMORY_MB": conf.ram_allocation_ratio,
+            "DISK_GB": conf.disk_allocation_ratio,
+        }
         hosts.report_nodes(
             self._cell.db, self.uuid, self.host, conf.availability_zone, self._virt.describe(), found, ratios
         )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid as uuidlib
 from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from typing import Any
@@ -10,19 +9,20 @@ from typing import Any
 import sqlalchemy as sa
 from oslo_config import cfg
 
+from tenter import errors
 from tenter.cells import Cell
 from tenter.conductor.problems import Problem, in_one_database, only_reported
-from tenter.operations import faults
+from tenter.operations import delete, faults
 from tenter.operations.build import amounts
 from tenter.operations.findings import Finding
-from tenter.operations.model import COMPUTE, CONDUCTOR
+from tenter.operations.model import CONDUCTOR
 from tenter.store import claims, instances, operations
 from tenter.store.cell_schema import claims as claims_table
 from tenter.store.cell_schema import compute_nodes, inventories, leftovers
 from tenter.store.cell_schema import instances as table
 from tenter.store.cell_schema import operations as operations_table
 from tenter.store.engine import now
-from tenter.store.operations import OPEN, Operation
+from tenter.store.operations import OPEN
 
 _OPEN_OF = sa.exists().where(
     operations_table.c.instance_uuid == table.c.uuid, operations_table.c.state.in_(OPEN)
@@ -177,7 +177,7 @@ def _tasks(cell: Cell, conf: cfg.ConfigOpts) -> Iterator[Problem]:
 
 
 def _end_task(query: sa.Select[Any], connection: sa.Connection) -> None:
-    row = connection.execute(query).mappings().one()
+    row = dict(connection.execute(query).mappings().one())
     if row["task_state"] == instances.DELETING:
         _delete_again(connection, row)
         return
@@ -188,13 +188,8 @@ def _end_task(query: sa.Select[Any], connection: sa.Connection) -> None:
     instances.set_values(connection, row["uuid"], **values)
 
 
-def _delete_again(connection: sa.Connection, row: sa.RowMapping) -> None:
-    step, role = ("destroy", COMPUTE) if row["host"] else ("finish", CONDUCTOR)
-    operation = Operation(
-        uuid=str(uuidlib.uuid4()), kind="delete", instance_uuid=row["uuid"], project_id=row["project_id"],
-        user_id=row["user_id"], request_id=f"req-{uuidlib.uuid4()}", step=step, role=role, host=row["host"],
-        deadline=now(),
-    )  # fmt: skip
+def _delete_again(connection: sa.Connection, row: Mapping[str, Any]) -> None:
+    operation = delete.anew(row, row["uuid"], "destroy" if row["host"] else "finish", row["host"])
     operations.insert(connection, operations_table, operation)
     instances.set_values(connection, row["uuid"], operation_uuid=operation.uuid)
 
@@ -209,24 +204,26 @@ def _operations_without_instance(cell: Cell) -> Iterator[Problem]:
         found = connection.execute(query).all()
     for row in found:
         mine = query.where(o.uuid == row.uuid)
-        error = {"code": "tenter.not_found", "message": "The server is gone.", "side": "conductor"}
-        at = now()
-        ended = {"state": operations.FAILED, "error": error, "owner": None, "ended_at": at, "updated_at": at}
         yield in_one_database(
             _finding(cell, "operation.no_instance", row.uuid,
                      f"A {row.kind} is open for server {row.instance_uuid}, which is gone."),
             "It was ended.", cell.db,
-            partial(_still, mine), partial(_end, row.uuid, ended),
+            partial(_still, mine), partial(_end, row.uuid),
         )  # fmt: skip
 
 
-def _end(uuid: str, ended: Mapping[str, Any], connection: sa.Connection) -> None:
-    change = sa.update(operations_table).where(operations_table.c.uuid == uuid)
-    connection.execute(change.values(**ended, attempt=operations_table.c.attempt + 1))
+def _end(uuid: str, connection: sa.Connection) -> None:
+    mine = operations_table.c.uuid == uuid
+    row = dict(connection.execute(sa.select(operations_table).where(mine)).mappings().one())
+    error = faults.as_error(errors.NotFound("The server is gone."), CONDUCTOR)
+    ended = operations.ended(operations.from_row(row), operations.FAILED, error)
+    # Whoever held it, and comes back, has no say any more.
+    values = {**ended, "updated_at": ended["ended_at"], "attempt": row["attempt"] + 1}
+    connection.execute(sa.update(operations_table).where(mine).values(values))
 
 
 def _positions(cell: Cell) -> Iterator[Problem]:
-    have_guests = table.c.vm_state.in_(("active", "stopped", "paused", "suspended"))
+    have_guests = table.c.vm_state.in_(instances.HAVE_GUESTS)
     nowhere = sa.select(table.c.uuid).where(~_OPEN_OF, have_guests, table.c.host.is_(None))
     unknown = sa.select(table.c.uuid).where(
         ~_OPEN_OF, table.c.node_uuid.is_not(None), table.c.node_uuid.not_in(sa.select(compute_nodes.c.uuid))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid as uuidlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -11,17 +10,16 @@ import sqlalchemy as sa
 from tenter.cells import Cell
 from tenter.conductor.problems import Problem, in_one_database, only_reported, repaired
 from tenter.contracts.network import InstancePorts, NetworkDriver, NetworkScope, SupportsNetworkApi
-from tenter.operations import faults
+from tenter.operations import delete, faults
 from tenter.operations.findings import Finding
-from tenter.operations.model import CONDUCTOR
 from tenter.store import instances, operations, quota
 from tenter.store.api_schema import operations as api_operations
 from tenter.store.api_schema import places
 from tenter.store.cell_schema import compute_nodes, leftovers
 from tenter.store.cell_schema import instances as table
 from tenter.store.cell_schema import operations as cell_operations
-from tenter.store.engine import Database, now
-from tenter.store.operations import OPEN, Operation
+from tenter.store.engine import Database
+from tenter.store.operations import OPEN
 
 _REPAIR = "'tenter audit --repair' repairs it."
 
@@ -149,7 +147,7 @@ class FabricAudit:
                 return still and _is_idle(cell, uuid)
 
             def mend(connection: sa.Connection, row: Mapping[str, Any] = row) -> None:
-                operations.insert(connection, api_operations, _carrying(row))
+                operations.insert(connection, api_operations, delete.anew(row, row["instance_uuid"], "carry"))
 
             sentence = f"Server {uuid} was deleted while its cell was away, and is still there."
             finding = Finding("place.no_delete", uuid, sentence, _REPAIR, cell.name)
@@ -177,8 +175,7 @@ class FabricAudit:
 
     def _placeless(self, uuid: str, cell: Cell) -> Problem:
         def holds(connection: sa.Connection) -> bool:
-            waits = operations.is_open(connection, api_operations, uuid)
-            return not waits and _is_idle(cell, uuid) and instances.exists(cell.db, uuid)
+            return not operations.is_open(connection, api_operations, uuid) and _is_idle(cell, uuid)
 
         def mend(connection: sa.Connection) -> None:
             instances.find_place(connection, uuid, cell.uuid)
@@ -278,13 +275,6 @@ def _has_open(cell: Cell, uuid: str) -> bool:
 
 def _is_idle(cell: Cell, uuid: str) -> bool:
     return instances.exists(cell.db, uuid) and not _has_open(cell, uuid)
-
-
-def _carrying(place: Mapping[str, Any]) -> Operation:
-    return Operation(
-        uuid=str(uuidlib.uuid4()), kind="delete", instance_uuid=place["instance_uuid"], role=CONDUCTOR, step="carry",
-        project_id=place["project_id"], user_id=place["user_id"], request_id=f"req-{uuidlib.uuid4()}", deadline=now(),
-    )  # fmt: skip
 
 
 def _is_left(cell: Cell, uuid: str) -> bool:

@@ -19,11 +19,10 @@ from tenter.operations.model import CONDUCTOR
 from tenter.operations.runner import Runner, Source
 from tenter.plugins import load_all
 from tenter.scheduler import Scheduler
-from tenter.store import api_schema, cell_schema, operations
+from tenter.store import api_schema, cell_schema, operations, presence
 from tenter.store.engine import now
 
 LOG = logging.getLogger(__name__)
-BINARY = "tenter-conductor"
 PURGE_INTERVAL = 600.0
 LOOK_INTERVAL = 2.0
 """Seconds between two looks for cells that are new."""
@@ -35,8 +34,8 @@ def load_scheduler(fabric: Fabric) -> Scheduler:
     return Scheduler(
         conf,
         fabric.cells,
-        load_all("filter", conf.scheduler.filters, HostFilter, conf, state_dir),  # type: ignore[type-abstract]
-        load_all("weigher", conf.scheduler.weighers, HostWeigher, conf, state_dir),  # type: ignore[type-abstract]
+        load_all("filter", conf.scheduler.filters, HostFilter, conf, state_dir),
+        load_all("weigher", conf.scheduler.weighers, HostWeigher, conf, state_dir),
     )
 
 
@@ -62,8 +61,8 @@ class ConductorService:
         self._sources: list[Source] = []
         compute = fabric.conf.compute
         self._member = Member(
-            fabric.api_db, api_schema.services, fabric.state_dir, BINARY, fabric.conf.host, compute.report_interval,
-            compute.service_down_time,
+            fabric.api_db, api_schema.services, fabric.state_dir, presence.CONDUCTOR, fabric.conf.host,
+            compute.report_interval, compute.service_down_time,
         )  # fmt: skip
         self._stopped = threading.Event()
         self._threads = [

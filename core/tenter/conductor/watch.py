@@ -10,10 +10,9 @@ from collections.abc import Callable, Iterable
 from oslo_config import cfg
 
 from tenter import errors
-from tenter.operations.delete import COMPUTE_BINARY
 from tenter.operations.model import COMPUTE, CONDUCTOR, Kinds
 from tenter.operations.runner import Runner, Source, deadline_passed
-from tenter.store import hosts, lost, operations
+from tenter.store import hosts, lost, operations, presence
 
 LOG = logging.getLogger(__name__)
 
@@ -102,7 +101,7 @@ class Watch:
 
     def _down(self, wanted: list[str]) -> dict[str, bool]:
         """Return which of the hosts are down, and whether they were declared so."""
-        signs = hosts.signs_of_life(self._source.db, COMPUTE_BINARY)
+        signs = hosts.signs_of_life(self._source.db, presence.COMPUTE)
         at, down = time.monotonic(), {}
         seen = {}
         for host in {*signs, *wanted}:

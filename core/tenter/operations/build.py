@@ -30,6 +30,7 @@ from tenter.store.operations import SECRETS, Operation
 
 LOG = logging.getLogger(__name__)
 
+
 def amounts(flavor: Mapping[str, Any]) -> dict[str, int]:
     """Return what a flavor uses of each resource class; swap (MiB) is rounded up to GiB."""
     disk = flavor["root_gb"] + flavor["ephemeral_gb"] + -(-flavor["swap"] // 1024)
@@ -66,9 +67,9 @@ def schedule(context: StepContext) -> Outcome:
         return Outcome(gone=True, apply=_forget(operation))
     row = place["record"]
     if operation.attempt > 1 or now() - operation.created_at > context.conf.operations.lease:
-        having = _cells_with(context, uuid)
-        if having:
-            return _is_there(context, having[0])
+        earlier = _made_earlier(context)
+        if earlier is not None:
+            return earlier
     decision = _scheduler(context).select(placement_request(row))
     for candidate in decision.candidates:
         in_cell = _held_in_cell(operation, candidate)
@@ -89,22 +90,33 @@ def schedule(context: StepContext) -> Outcome:
     raise no_valid_host(decision)
 
 
-def _cells_with(context: StepContext, uuid: str) -> list[Cell]:
-    """Return the cells that have the instance. One that is away does not count: should it have it, it withdraws when it
-    is back and finds that the place went elsewhere."""
-    found = context.cells.ask(lambda cell: instances.exists(cell.db, uuid)).found
-    return [context.cells.get(cell_uuid) for cell_uuid, exists in found.items() if exists]
+def _made_earlier(context: StepContext) -> Outcome | None:
+    """Return what follows if a cell has the instance already, None if none has. One that is away does not count: should
+    it have it, it withdraws when it is back and finds that the place went elsewhere. It is waited for if it said so."""
+    asked = context.cells.ask(lambda cell: instances.exists(cell.db, context.operation.instance_uuid))
+    for cell_uuid, exists in asked.found.items():
+        if exists:
+            return _is_there(context, context.cells.get(cell_uuid))
+    seen_in = context.operation.data.get("seen_in", "")
+    return _ask_again(context, seen_in) if seen_in in asked.away else None
+
+
+def _ask_again(context: StepContext, cell_uuid: str) -> Outcome:
+    return Outcome(again=context.conf.cells.retry_interval, data={"seen_in": cell_uuid})
 
 
 def _is_there(context: StepContext, cell: Cell) -> Outcome:
-    """End a build whose instance a cell has already.
+    """End a build whose instance a cell has already, or try again if that goes away now.
 
     If an earlier run of this step came that far, the build in the cell goes on by itself. If nothing is being done to
     the instance there, the API database is an old copy, which has forgotten where it is.
     """
     operation = context.operation
-    with cell.db.read() as connection:
-        busy = operations.is_open(connection, cell_schema.operations, operation.instance_uuid)
+    try:
+        with context.cells.using(cell) as db, db.read() as connection:
+            busy = operations.is_open(connection, cell_schema.operations, operation.instance_uuid)
+    except errors.Unavailable:
+        return _ask_again(context, cell.uuid)
 
     def apply(connection: sa.Connection) -> None:
         if not busy:

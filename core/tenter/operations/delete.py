@@ -11,6 +11,8 @@ import dataclasses
 import logging
 import random
 import time
+import uuid as uuidlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,11 +23,11 @@ from tenter import errors
 from tenter.cells import Cell
 from tenter.operations import faults, ports
 from tenter.operations.model import COMPUTE, CONDUCTOR, OperationKind, Outcome, Step, StepContext
-from tenter.store import cell_schema, hosts, instances, leftovers, operations
+from tenter.store import cell_schema, hosts, instances, leftovers, operations, presence
+from tenter.store.engine import now
 from tenter.store.operations import Operation
 
 LOG = logging.getLogger(__name__)
-COMPUTE_BINARY = "tenter-compute"
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,7 @@ def enter(
     if locked and not locked_too:
         return Entry(locked=True)
     step, role = ("destroy", COMPUTE) if host else ("finish", CONDUCTOR)
-    if host and hosts.is_down(connection, host, COMPUTE_BINARY, conf.compute.service_down_time):
+    if host and hosts.is_down(connection, host, presence.COMPUTE, conf.compute.service_down_time):
         step, role = "abandon", CONDUCTOR
     # It is younger than all that goes on in the cell, so that it waits for what it cancels.
     began = dataclasses.replace(
@@ -60,6 +62,16 @@ def enter(
     operations.cancel_others(connection, cell_schema.operations, operation.instance_uuid)
     operations.append(connection, cell_schema.operations, began)
     return Entry(operation=began)
+
+
+def anew(row: Mapping[str, Any], instance_uuid: str, step: str, host: str | None = None) -> Operation:
+    """Return a delete in place of one that was lost, in the name of whose the server is; ``row`` is the instance's, or
+    its place's."""
+    return Operation(
+        uuid=str(uuidlib.uuid4()), kind=Delete.kind, instance_uuid=instance_uuid, project_id=row["project_id"],
+        user_id=row["user_id"], request_id=f"req-{uuidlib.uuid4()}", step=step, role=Delete.steps[step].role,
+        host=host, deadline=now(),
+    )  # fmt: skip
 
 
 def carry(context: StepContext) -> Outcome:

@@ -206,30 +206,17 @@ class Requests:
     def rebuild(self, caller: Caller, uuid: str, request: RebuildServer) -> None:
         """Make a server anew from an image. Raises Conflict unless it is active, stopped or in error."""
         cell = self._placed(caller, uuid, "rebuild")
-        with self._cells.using(cell) as db, db.read() as connection:
-            row = connection.execute(
-                sa.select(instances_table).where(instances_table.c.uuid == uuid)
-            ).mappings().first()
-        if row is None:
-            raise _not_found(uuid)
-        spec = rebuilt_spec(row["spec"], request)
-        values: dict[str, Any] = {
-            "image_ref": request.image.id,
-            "image": image_meta(request.image).to_mapping(),
-            "spec": spec,
-            "key_name": spec["request"]["tenter_object.data"]["key_name"],
-        }
-        given = {
-            "display_name": request.name, "metadata": request.metadata, "disk_config": request.disk_config,
-            "access_ip_v4": request.access_ip_v4, "access_ip_v6": request.access_ip_v6, "hostname": request.hostname,
-        }  # fmt: skip
-        values.update({name: value for name, value in given.items() if value is not None})
-        if not isinstance(request.description, _Unset):
-            values["description"] = request.description
-        args: dict[str, Any] = {"stopped": row["vm_state"] == "stopped"}
-        if request.admin_password:
-            args[SECRETS] = {"admin_password": request.admin_password}
-        self._begin(caller, cell, uuid, "rebuild", "rebuilding", ("active", "stopped", "error"), args, values)
+        with self._cells.using(cell) as db, db.write() as connection:
+            # Locked: nothing of what the rebuild goes by may change until the server is its own.
+            query = sa.select(instances_table).where(instances_table.c.uuid == uuid).with_for_update()
+            row = connection.execute(query).mappings().first()
+            if row is None:
+                raise _not_found(uuid)
+            args, values = _rebuilt(row, request)
+            allowed = ("active", "stopped", "error")
+            operation = self._begin(connection, caller, uuid, "rebuild", "rebuilding", allowed, args)
+            instances.set_values(connection, uuid, **values)
+        self._bus.ring(COMPUTE, operation.host, operation.uuid, cell.uuid)
         with self._api_db.write() as connection:
             instances.set_brief(connection, uuid, {**row, **values})
 
@@ -275,34 +262,33 @@ class Requests:
         vm_states: tuple[str, ...],
         args: Mapping[str, Any] | None = None,
     ) -> None:
-        self._begin(caller, self._placed(caller, uuid, kind), uuid, kind, task_state, vm_states, args or {}, {})
+        cell = self._placed(caller, uuid, kind)
+        with self._cells.using(cell) as db, db.write() as connection:
+            operation = self._begin(connection, caller, uuid, kind, task_state, vm_states, args or {})
+        self._bus.ring(COMPUTE, operation.host, operation.uuid, cell.uuid)
 
     def _begin(
         self,
+        connection: sa.Connection,
         caller: Caller,
-        cell: Cell,
         uuid: str,
         kind: str,
         task_state: str,
         vm_states: tuple[str, ...],
         args: Mapping[str, Any],
-        values: Mapping[str, Any],
-    ) -> None:
-        with self._cells.using(cell) as db, db.write() as connection:
-            table = instances_table
-            row = connection.execute(
-                sa.select(table.c.host, table.c.vm_state, table.c.task_state).where(table.c.uuid == uuid)
-            ).first()
-            if row is None:
-                raise _not_found(uuid)
-            operation = self._operation(caller, kind, uuid, kind, COMPUTE, row.host, args)
-            if row.host is None or not instances.begin_task(connection, uuid, operation.uuid, task_state, vm_states):
-                what, state = ("task_state", row.task_state) if row.task_state else ("vm_state", row.vm_state)
-                raise errors.Conflict(f"Cannot '{kind}' instance {uuid} while it is in {what} {state}")
-            if values:
-                instances.set_values(connection, uuid, **values)
-            operations.insert(connection, cell_operations, operation)
-        self._bus.ring(COMPUTE, row.host, operation.uuid, cell.uuid)
+    ) -> Operation:
+        table = instances_table
+        row = connection.execute(
+            sa.select(table.c.host, table.c.vm_state, table.c.task_state).where(table.c.uuid == uuid)
+        ).first()
+        if row is None:
+            raise _not_found(uuid)
+        operation = self._operation(caller, kind, uuid, kind, COMPUTE, row.host, args)
+        if row.host is None or not instances.begin_task(connection, uuid, operation.uuid, task_state, vm_states):
+            what, state = ("task_state", row.task_state) if row.task_state else ("vm_state", row.vm_state)
+            raise errors.Conflict(f"Cannot '{kind}' instance {uuid} while it is in {what} {state}")
+        operations.insert(connection, cell_operations, operation)
+        return operation
 
     def _operation(
         self,
@@ -334,6 +320,28 @@ class Requests:
             return self._cells.get(place["cell_uuid"])
         state = "vm_state error" if place["state"] == instances.LOST else "task_state scheduling"
         raise errors.Conflict(f"Cannot '{what}' instance {uuid} while it is in {state}")
+
+
+def _rebuilt(row: Mapping[Any, Any], request: RebuildServer) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the arguments of a rebuild of the server in ``row``, and what it changes there."""
+    spec = rebuilt_spec(row["spec"], request)
+    values: dict[str, Any] = {
+        "image_ref": request.image.id,
+        "image": image_meta(request.image).to_mapping(),
+        "spec": spec,
+        "key_name": spec["request"]["tenter_object.data"]["key_name"],
+    }
+    given = {
+        "display_name": request.name, "metadata": request.metadata, "disk_config": request.disk_config,
+        "access_ip_v4": request.access_ip_v4, "access_ip_v6": request.access_ip_v6, "hostname": request.hostname,
+    }  # fmt: skip
+    values.update({name: value for name, value in given.items() if value is not None})
+    if not isinstance(request.description, _Unset):
+        values["description"] = request.description
+    args: dict[str, Any] = {"stopped": row["vm_state"] == "stopped"}
+    if request.admin_password:
+        args[SECRETS] = {"admin_password": request.admin_password}
+    return args, values
 
 
 def _not_found(uuid: str) -> errors.NotFound:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import threading
 import time
@@ -41,6 +42,20 @@ class Source:
     cell_uuid: str | None = None
 
 
+@dataclass
+class _Held:
+    """An operation that this process holds, or held until its lease ran out, and whose step still runs here."""
+
+    source: Source
+    instance_uuid: str
+    deadline: float
+    """Seconds since the epoch; infinite for what does not expire."""
+    in_the_way: float | None = None
+    """Since when (monotonic) it no longer counts and others of its instance wait for it."""
+    asked: bool = False
+    """Whether somebody said meanwhile that it is to be done."""
+
+
 def deadline_passed(operation: Operation) -> errors.DeadlinePassed:
     """Return the error for an operation that was not done in time."""
     return errors.DeadlinePassed(f"It was not done within {operation.deadline - operation.created_at:.0f} s.")
@@ -76,12 +91,8 @@ class Runner:
         self._rung = True
         self._stopping = False
         self._lock = threading.Lock()
-        self._held: dict[str, Source] = {}
-        self._deadlines: dict[str, float] = {}
-        self._subjects: dict[str, str] = {}
-        self._in_the_way: dict[str, float] = {}
         self._trying: set[str] = set()
-        self._asked: set[str] = set()
+        self._held: dict[str, _Held] = {}
         self._threads = [
             threading.Thread(target=self._dispatch, name=f"{role}-dispatch", daemon=True),
             threading.Thread(target=self._renew, name=f"{role}-renew", daemon=True),
@@ -122,7 +133,7 @@ class Runner:
     def works_on(self, instance_uuid: str) -> bool:
         """Return whether a step for the instance runs in this process, even one that no longer counts."""
         with self._lock:
-            return instance_uuid in self._subjects.values()
+            return any(held.instance_uuid == instance_uuid for held in self._held.values())
 
     def give_up(self, source: Source, operation: Operation, error: Exception) -> None:
         """End an operation, or its step, that this runner has taken, as if the step had raised ``error``."""
@@ -136,11 +147,11 @@ class Runner:
 
     def _hand_over(self) -> None:
         with self._lock:
-            left, subjects = dict(self._held), dict(self._subjects)
-        for uuid, source in left.items():
+            left = dict(self._held)
+        for uuid, held in left.items():
             try:
-                operations.release(source.db, source.table, uuid, self.owner)
-                LOG.info("Operation %s of instance %s is handed over", uuid, subjects.get(uuid))
+                operations.release(held.source.db, held.source.table, uuid, self.owner)
+                LOG.info("Operation %s of instance %s is handed over", uuid, held.instance_uuid)
             except Exception as exc:
                 LOG.warning("Operation %s cannot be handed over, its lease must run out: %s", uuid, exc)
 
@@ -158,11 +169,11 @@ class Runner:
         with self._lock:
             if self._stopping or uuid in self._trying:
                 return
-            if uuid in self._held:
+            if (held := self._held.get(uuid)) is not None:
                 # After a long halt of this process (SIGSTOP, a suspended machine) its own leases have run out, but its
                 # steps go on: they are renewed, not begun beside themselves. What a second thread ends or removes, the
                 # first may still be making.
-                self._asked.add(uuid)
+                held.asked = True
                 return
             self._trying.add(uuid)
         try:
@@ -195,10 +206,10 @@ class Runner:
             time.sleep(lease / 3)
             with self._lock:
                 # A driver's call may never come back: after the deadline the lease runs out and a conductor ends it.
-                late = {uuid for uuid, deadline in self._deadlines.items() if deadline < now()}
-                held = {uuid: source for uuid, source in self._held.items() if uuid not in late}
+                at = now()
+                in_time = [(uuid, held.source) for uuid, held in self._held.items() if held.deadline >= at]
             for source in self._sources:
-                mine = [uuid for uuid, of in held.items() if of is source]
+                mine = [uuid for uuid, of in in_time if of is source]
                 if mine:
                     try:
                         operations.renew(source.db, source.table, self.owner, mine, lease)
@@ -219,10 +230,8 @@ class Runner:
                 return
             busy = self._busy_since(operation.instance_uuid)
             if busy is None:
-                self._held[uuid] = source
-                self._subjects[uuid] = operation.instance_uuid
-                if self._kinds[operation.kind].expires:
-                    self._deadlines[uuid] = operation.deadline
+                deadline = operation.deadline if self._kinds[operation.kind].expires else math.inf
+                self._held[uuid] = _Held(source, operation.instance_uuid, deadline)
         if busy is not None:
             self._wait_for_other(source, operation, busy)
             return
@@ -234,13 +243,8 @@ class Runner:
             LOG.warning(said, uuid, operation.instance_uuid, exc, exc_info=not known)
         finally:
             with self._lock:
-                self._held.pop(uuid, None)
-                self._subjects.pop(uuid, None)
-                self._deadlines.pop(uuid, None)
-                self._in_the_way.pop(uuid, None)
-                asked = uuid in self._asked
-                self._asked.discard(uuid)
-            if asked:
+                held = self._held.pop(uuid)
+            if held.asked:
                 self._offer(source, uuid)
 
     def _busy_since(self, instance_uuid: str) -> float | None:
@@ -248,8 +252,10 @@ class Runner:
         there is none. On a host it may still be at work on the same guest."""
         if self._guard is None:
             return None
-        other = next((uuid for uuid, subject in self._subjects.items() if subject == instance_uuid), None)
-        return None if other is None else self._in_the_way.setdefault(other, time.monotonic())
+        other = next((held for held in self._held.values() if held.instance_uuid == instance_uuid), None)
+        if other is not None and other.in_the_way is None:
+            other.in_the_way = time.monotonic()
+        return None if other is None else other.in_the_way
 
     def _wait_for_other(self, source: Source, operation: Operation, since: float) -> None:
         """Put off an operation while another is in its way; one that has no deadline fails when that goes on."""

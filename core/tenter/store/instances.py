@@ -17,6 +17,8 @@ from tenter.store.prepared import Prepared
 
 UNSCHEDULED, PLACED, LOST = "unscheduled", "placed", "failed"
 DELETING = "deleting"
+HAVE_GUESTS = ("active", "stopped", "paused", "suspended")
+"""Values of vm_state with which an instance has a guest."""
 CHANGEABLE = ("display_name", "description", "hostname", "access_ip_v4", "access_ip_v6", "metadata", "tags", "locked")
 """Columns that a user may change while the instance is being scheduled."""
 

@@ -284,9 +284,10 @@ def exists(connection: sa.Connection, table: sa.Table, uuid: str) -> bool:
 
 
 def cancel_unowned(connection: sa.Connection, table: sa.Table, instance_uuid: str) -> None:
-    """End every open operation of the instance that nobody works on now."""
+    """End every open operation of the instance that nobody works on now; what was asked, which may hold secrets, goes
+    with it."""
     at = now()
-    values = {"p_instance": instance_uuid, "state": CANCELLED, "ended_at": at, "updated_at": at}
+    values = {"p_instance": instance_uuid, "state": CANCELLED, "ended_at": at, "updated_at": at, "args": {}}
     _statements(table).cancel_unowned.change(connection, values)
 
 

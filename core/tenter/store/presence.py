@@ -10,6 +10,8 @@ from oslo_db import exception as db_exception
 from tenter.store.engine import Database, now
 
 VERSION = 1
+COMPUTE, CONDUCTOR = "tenter-compute", "tenter-conductor"
+"""What the services are called in their rows (``binary``)."""
 
 
 @dataclass(frozen=True)

@@ -86,7 +86,7 @@ def make_template(directory: Path) -> Path:
     for name in CELLS:
         add_cell(conf, api_db, name).db.close()
     api_db.close()
-    plugins.load("network", "local", NetworkDriver, conf, directory).close()  # type: ignore[type-abstract]
+    plugins.load("network", "local", NetworkDriver, conf, directory).close()
     return directory
 
 
@@ -138,7 +138,7 @@ class SimulatedCloud:
             rows = connection.execute(sa.select(api_schema.cells)).all()
         self.cells = [Cell(row.uuid, row.name, self._open(row.name)) for row in sorted(rows, key=lambda r: r.name)]
         conf = self.conf("shared")
-        self.network: Any = plugins.load("network", "local", NetworkDriver, conf, self.directory)  # type: ignore[type-abstract]
+        self.network: Any = plugins.load("network", "local", NetworkDriver, conf, self.directory)
         stack.callback(self.network.close)
         self.networks = self.network.check(CheckRequest(PROJECT, None))
         stack.callback(self.kill_all)
@@ -187,7 +187,7 @@ class SimulatedCloud:
 
     def _compute(self, process: Process) -> None:
         fabric = self._fabric(process)
-        virt = plugins.load("virt", "fake", VirtDriver, fabric.conf, fabric.state_dir, process.name)  # type: ignore[type-abstract]
+        virt = plugins.load("virt", "fake", VirtDriver, fabric.conf, fabric.state_dir, process.name)
         gate_virt(virt, process, self.faults)
         network: Any = GatedNetwork(self.network, process, self.faults)
         cell = next(cell for cell in fabric.cells.all() if process.name in CELLS[cell.name])

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from tenter import errors
 from tenter.cli import main
 from tenter.conductor.audit import Auditor
 from tenter.contracts.network import CheckRequest
@@ -156,6 +157,24 @@ def test_damage_is_found_and_repaired(cloud: Cloud, code: str) -> None:
     assert _audit(cloud) == {}
     cloud.delete(uuid)
     assert _audit(cloud) == {} and cloud.guests() == set() and cloud.ports() == set()
+
+
+def test_an_operation_of_nobody_is_ended_as_any_other(cloud: Cloud) -> None:
+    operation = _operation(
+        "rebuild", str(uuidlib.uuid4()), state="running", owner="compute:host-gone:1:x", attempt=2,
+        lease_until=now() - 60, deadline=now() + 600,
+        args={"stopped": False, operations.SECRETS: {"admin_password": "geheim"}},
+    )  # fmt: skip
+    with cloud.cell.db.write() as connection:
+        operations.insert(connection, cell_schema.operations, operation)
+    assert _audit(cloud) == {"operation.no_instance": True}
+    with cloud.cell.db.read() as connection:
+        row = connection.execute(sa.select(cell_schema.operations)).mappings().one()
+    assert (row["state"], row["attempt"], row["owner"], row["lease_until"]) == ("failed", 3, None, None)
+    assert row["args"] == {"stopped": False} and row["ended_at"] == row["updated_at"] > operation.created_at
+    assert row["error"] == {
+        "code": errors.NotFound.code, "message": "The server is gone.", "side": "conductor", "details": {},
+    }  # fmt: skip
 
 
 def test_all_of_it_at_once(cloud: Cloud) -> None:

@@ -77,8 +77,15 @@ def test_a_delete_that_waits_for_its_host_is_taken_over_when_that_goes_down(clou
     cloud.idle()
 
 
+def _disable(cloud: Cloud, host: str, disabled: bool = True) -> None:
+    services = cell_schema.services
+    with cloud.cell.db.write() as connection:
+        connection.execute(sa.update(services).where(services.c.host == host).values(disabled=disabled))
+
+
 def _stuck(cloud: Cloud, host: Host) -> tuple[str, threading.Event]:
-    """Return a server whose spawn hangs on the host, and what lets it go on."""
+    """Return a server whose spawn hangs on the host, for host-1 takes none, and what lets it go on."""
+    _disable(cloud, "host-1")
     real, go, there = host.virt.spawn, threading.Event(), threading.Event()
 
     def spawn(request: Any) -> Any:
@@ -93,14 +100,10 @@ def _stuck(cloud: Cloud, host: Host) -> tuple[str, threading.Event]:
 
 
 def test_a_build_whose_host_goes_down_is_made_elsewhere_and_cannot_come_back(cloud: Cloud, other: Host) -> None:
-    with cloud.cell.db.write() as connection:
-        services = cell_schema.services
-        connection.execute(sa.update(services).where(services.c.host == "host-1").values(disabled=True))
     uuid, go = _stuck(cloud, other)
     try:
         other.declare_down()
-        with cloud.cell.db.write() as connection:
-            connection.execute(sa.update(services).where(services.c.host == "host-1").values(disabled=False))
+        _disable(cloud, "host-1", disabled=False)
         row = cloud.active(uuid)
         assert row["host"] == "host-1"
         assert {left["host"] for left in _rows(cloud, cell_schema.leftovers)} == {"host-2"}
@@ -119,9 +122,6 @@ def test_a_build_whose_host_goes_down_is_made_elsewhere_and_cannot_come_back(clo
 
 
 def test_a_delete_during_a_build_on_a_host_that_went_down(cloud: Cloud, other: Host) -> None:
-    with cloud.cell.db.write() as connection:
-        services = cell_schema.services
-        connection.execute(sa.update(services).where(services.c.host == "host-1").values(disabled=True))
     uuid, go = _stuck(cloud, other)
     try:
         other.declare_down()

@@ -15,11 +15,12 @@ import sqlalchemy as sa
 from tenter import errors
 from tenter.cells.asking import Asking
 from tenter.operations.fabric import add_cell, shared_dir
+from tenter.operations.model import CONDUCTOR
 from tenter.operations.requests import RebuildServer
 from tenter.store import api_schema, cell_schema, instances, operations
-from tenter.store.engine import sqlite_url
+from tenter.store.engine import now, sqlite_url
 from tests.conftest import MakeCloud
-from tests.helpers.cloud import CALLER, Cloud
+from tests.helpers.cloud import CALLER, Cloud, any_uuid
 from tests.helpers.databases import MoodyDatabase
 from tests.helpers.moments import Crash, Moments
 
@@ -251,3 +252,45 @@ def test_a_cell_that_is_back_without_the_server_is_asked_until_somebody_decides(
     cloud.wait(uuid, lambda row: row is None)
     cloud.idle()
     cloud.empty()
+
+
+def _forget_where(cloud: Cloud, uuid: str) -> None:
+    """Make the API database an old copy, from when the server was about to be built."""
+    table, row = api_schema.places, {str(name): value for name, value in (cloud.row(uuid) or {}).items()}
+    asked = now() - 2 * cloud.conf.operations.lease
+    build = operations.Operation(
+        uuid=any_uuid(), kind="build", instance_uuid=uuid, project_id=CALLER.project_id, user_id=CALLER.user_id,
+        request_id=CALLER.request_id, role=CONDUCTOR, step="schedule", created_at=asked, deadline=asked + 1800,
+    )  # fmt: skip
+    with cloud.fabric.api_db.write() as connection:
+        unplaced = sa.update(table).where(table.c.instance_uuid == uuid)
+        connection.execute(unplaced.values(state=instances.UNSCHEDULED, cell_uuid=None, record=row))
+        operations.insert(connection, api_schema.operations, build)
+
+
+def test_a_cell_that_goes_away_after_it_said_that_it_has_the_server_is_waited_for(
+    make_cloud: MakeCloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cloud = _patient(make_cloud)
+    uuid = cloud.create()
+    cloud.active(uuid)
+    moody, gone = MoodyDatabase.made_of(cloud.cell.db), threading.Event()
+    exists = instances.exists
+
+    def last_words(db: Any, uuid: str) -> bool:
+        found = exists(db, uuid)
+        if not gone.is_set():
+            moody.away = True
+            gone.set()
+        return found
+
+    monkeypatch.setattr(instances, "exists", last_words)
+    _forget_where(cloud, uuid)
+    assert gone.wait(10)
+    time.sleep(0.5)
+    place = instances.place_of(cloud.fabric.api_db, uuid)
+    assert place is not None and place["state"] == instances.UNSCHEDULED, place
+    moody.recover()
+    assert cloud.active(uuid)["host"] == "host-1"
+    assert _operations(cloud) == []
+    cloud.check()

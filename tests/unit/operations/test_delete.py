@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from tenter import errors
 from tenter.conductor.audit import Auditor
-from tenter.store import cell_schema
+from tenter.store import api_schema, cell_schema
 from tests.conftest import MakeCloud
 from tests.helpers.cloud import CALLER, Cloud
 from tests.helpers.moments import Crash, Moments
@@ -162,3 +162,16 @@ def test_a_busy_database_ends_no_delete(cloud: Cloud) -> None:
     states = {(row["kind"], row["state"]) for row in _rows(cloud, cell_schema.operations)}
     assert states == {("build", "done"), ("delete", "done")}
     cloud.empty()
+
+
+def test_a_build_that_never_began_keeps_no_secret(cloud: Cloud) -> None:
+    for runner in cloud.embedded.conductor.runners.values():
+        runner.stop(0)
+    uuid = cloud.create(admin_password="geheim")
+    table = api_schema.operations
+    with cloud.fabric.api_db.read() as connection:
+        assert "geheim" in str(connection.execute(sa.select(table.c.args)).all())
+    cloud.requests.delete(CALLER, uuid)
+    with cloud.fabric.api_db.read() as connection:
+        (row,) = connection.execute(sa.select(table)).mappings()
+    assert (row["state"], row["args"]) == ("cancelled", {})

@@ -9,7 +9,7 @@ import pytest
 
 from tenter.contracts.image import Image
 from tenter.operations.model import COMPUTE, CONDUCTOR
-from tenter.store import leftovers, lost, operations
+from tenter.store import cell_schema, leftovers, lost, operations
 from tests.conftest import MakeCloud
 from tests.helpers.cloud import Cloud
 
@@ -57,65 +57,64 @@ def test_a_clean_failure_keeps_nothing(make_cloud: MakeCloud) -> None:
     cloud.check()
 
 
+def _move_on(cloud: Cloud, uuid: str) -> None:
+    """Take the build off its host, which counts as down, as a conductor does that is about to ask the next."""
+    for runner in cloud.embedded.conductor.runners.values():
+        runner.stop(0)
+    db, table = cloud.cell.db, cell_schema.operations
+    (held,) = lost.on_hosts(db, table, ["host-1"], COMPUTE, held=True)
+    assert lost.move(db, table, held, "lost", CONDUCTOR)
+    with db.write() as connection:
+        leftovers.leave(connection, uuid, "built elsewhere", [])
+
+
+def _made_nothing(cloud: Cloud, monkeypatch: pytest.MonkeyPatch, moved_on: list[str]) -> None:
+    """Build a server, and assert that its host makes nothing once the build is in ``moved_on``."""
+    real, spawned = cloud.virt.spawn, []
+    monkeypatch.setattr(cloud.virt, "spawn", lambda request: (spawned.append(request.uuid), real(request))[1])
+    uuid = cloud.create()
+    until = time.monotonic() + 5
+    while not moved_on or cloud.embedded.compute._runner._held:
+        assert time.monotonic() < until
+        time.sleep(0.01)
+    assert moved_on == [uuid] and spawned == []
+    assert cloud.leftovers() == {} and cloud.guests() == set()
+
+
 def test_a_step_that_was_taken_off_its_host_makes_nothing_after_its_leftover_was_removed(
     make_cloud: MakeCloud, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cloud = make_cloud()
-    runner, begun, spawned = cloud.embedded.compute._runner, [], []
-    real_begin, real_spawn = runner._guard.begin, cloud.virt.spawn
+    reaper, begun = cloud.embedded.compute._reaper, []
+    real = reaper.begin
 
     def begin(uuid: str) -> bool:
-        # The process was stopped here until its host counted as down, and the conductor was about to ask the next.
-        for other in cloud.embedded.conductor.runners.values():
-            other.stop(0)
-        source = runner._sources[0]
-        (operation,) = lost.on_hosts(source.db, source.table, ["host-1"], COMPUTE, held=True)
-        assert lost.move(source.db, source.table, operation, "lost", CONDUCTOR)
-        with source.db.write() as connection:
-            leftovers.leave(connection, uuid, "built elsewhere", [])
+        # The process was stopped here until its host counted as down.
+        _move_on(cloud, uuid)
         begun.append(uuid)
-        return bool(real_begin(uuid))
+        return bool(real(uuid))
 
-    monkeypatch.setattr(runner._guard, "begin", begin)
-    monkeypatch.setattr(cloud.virt, "spawn", lambda request: (spawned.append(request.uuid), real_spawn(request))[1])
-    uuid = cloud.create()
-    until = time.monotonic() + 5
-    while not begun or runner._held:
-        assert time.monotonic() < until
-        time.sleep(0.01)
-    assert begun == [uuid] and spawned == []
-    assert cloud.leftovers() == {} and cloud.guests() == set()
+    monkeypatch.setattr(reaper, "begin", begin)
+    _made_nothing(cloud, monkeypatch, begun)
 
 
 def test_a_step_makes_nothing_after_the_reaper_has_removed_what_it_would_be_known_by(
     make_cloud: MakeCloud, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cloud = make_cloud()
-    compute = cloud.embedded.compute
-    runner, begun, spawned = compute._runner, [], []
-    real_claim, real_spawn = operations.claim, cloud.virt.spawn
+    claimed: list[str] = []
+    real = operations.claim
 
     def claim(db: Any, table: Any, uuid: str, role: str, *rest: Any) -> Any:
-        operation = real_claim(db, table, uuid, role, *rest)
-        if role != COMPUTE or operation is None or operation.kind != "build" or begun:
+        operation = real(db, table, uuid, role, *rest)
+        if role != COMPUTE or operation is None or operation.kind != "build" or claimed:
             return operation
         # This thread was stopped here until its host counted as down; the reaper's came first when it went on.
-        for other in cloud.embedded.conductor.runners.values():
-            other.stop(0)
-        (held,) = lost.on_hosts(db, table, ["host-1"], COMPUTE, held=True)
-        assert lost.move(db, table, held, "lost", CONDUCTOR)
-        with db.write() as connection:
-            leftovers.leave(connection, operation.instance_uuid, "built elsewhere", [])
-        compute._reap()
+        _move_on(cloud, operation.instance_uuid)
+        cloud.embedded.compute._reap()
         assert cloud.leftovers() == {}
-        begun.append(operation.instance_uuid)
+        claimed.append(operation.instance_uuid)
         return operation
 
     monkeypatch.setattr(operations, "claim", claim)
-    monkeypatch.setattr(cloud.virt, "spawn", lambda request: (spawned.append(request.uuid), real_spawn(request))[1])
-    uuid = cloud.create()
-    until = time.monotonic() + 5
-    while not begun or runner._held:
-        assert time.monotonic() < until
-        time.sleep(0.01)
-    assert begun == [uuid] and spawned == []
+    _made_nothing(cloud, monkeypatch, claimed)

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from tenter import errors
+from tenter.operations import requests
 from tenter.operations.requests import Caller, RebuildServer
 from tenter.store import cell_schema
 from tests.conftest import MakeCloud
@@ -289,3 +290,30 @@ def test_a_guest_that_dies_by_itself_shows_as_stopped(make_cloud: MakeCloud) -> 
     assert row["power_state"] == 4
     cloud.requests.start(CALLER, uuid)
     cloud.active(uuid)
+
+
+def test_a_start_in_the_moment_of_a_rebuild_is_not_undone(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    uuid = cloud.create()
+    cloud.active(uuid)
+    cloud.requests.stop(CALLER, uuid)
+    cloud.settled(uuid)
+    real, refused, over = requests.rebuilt_spec, [], threading.Event()
+
+    def start() -> None:
+        try:
+            cloud.requests.start(CALLER, uuid)
+            cloud.settled(uuid)
+        except errors.Conflict as exc:
+            refused.append(str(exc))
+        over.set()
+
+    def rebuilt_spec(*args: Any) -> Any:
+        threading.Thread(target=start).start()
+        over.wait(1)
+        return real(*args)
+
+    monkeypatch.setattr(requests, "rebuilt_spec", rebuilt_spec)
+    cloud.requests.rebuild(CALLER, uuid, RebuildServer(image=cloud.image()))
+    assert over.wait(10)
+    row = cloud.settled(uuid)
+    assert (bool(refused), row["vm_state"], row["power_state"]) in [(True, "stopped", 4), (False, "active", 1)]

@@ -73,7 +73,7 @@ def conf(tmp_path: Path) -> cfg.ConfigOpts:
 
 
 def _load(conf: cfg.ConfigOpts, name: str) -> HostFilter:
-    return plugins.load("filter", name, HostFilter, conf, Path(conf.state_dir))  # type: ignore[type-abstract]
+    return plugins.load("filter", name, HostFilter, conf, Path(conf.state_dir))
 
 
 def test_a_good_one_has_its_options_and_a_directory_of_its_own(add: Add, conf: cfg.ConfigOpts) -> None:
@@ -108,7 +108,7 @@ def test_a_broken_one_says_why(add: Add, conf: cfg.ConfigOpts, name: str, target
 @pytest.mark.parametrize(("asked", "hint"), [("fkae", "Did you mean 'fake'?"), ("zzz", "Installed: fake, ")])
 def test_an_unknown_name_says_what_is_near(asked: str, hint: str) -> None:
     with pytest.raises(errors.PluginBroken, match=f"No virt plugin is called '{asked}'") as raised:
-        plugins.load_class("virt", asked, VirtDriver)  # type: ignore[type-abstract]
+        plugins.load_class("virt", asked, VirtDriver)
     assert hint in str(raised.value)
 
 
@@ -124,7 +124,7 @@ def test_a_broken_extension_is_left_out(add: Add, conf: cfg.ConfigOpts, caplog: 
         add(name, f"tenter_test_plugins:{name}")
     wanted = ["Raising", "Unheard", "Good", "Newer", "ComputeFilter"]
     with caplog.at_level(logging.ERROR, "tenter.plugins"):
-        found = plugins.load_all("filter", wanted, HostFilter, conf, Path(conf.state_dir))  # type: ignore[type-abstract]
+        found = plugins.load_all("filter", wanted, HostFilter, conf, Path(conf.state_dir))
     assert [name for name, _ in found] == ["Good", "ComputeFilter"]
     assert len([record for record in caplog.records if record.name == "tenter.plugins"]) == 3
 
@@ -148,4 +148,4 @@ def test_compatible(theirs: str, ours: str, fits: bool) -> None:
 
 def test_the_shipped_names_are_found() -> None:
     assert {"fake", "libvirt"} <= set(plugins.names("virt"))
-    assert plugins.load_class("virt", "fake", VirtDriver) is FakeDriver  # type: ignore[type-abstract]
+    assert plugins.load_class("virt", "fake", VirtDriver) is FakeDriver

@@ -1,0 +1,36 @@
+"""Conformance kits: what must hold of a plugin, as tests that its author runs with pytest.
+
+A kit is a class of checks. A subclass with the plugin's class makes them run::
+
+    from tenter.testing import VirtConformance
+    from tenter_acme.driver import AcmeDriver
+
+    class TestAcme(VirtConformance):
+        plugin = AcmeDriver
+
+Each kit's other attributes have defaults that do for a plugin that needs nothing special; see its docstring.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tenter.testing.base import Conformance as Conformance
+    from tenter.testing.base import needs as needs
+
+_HOMES = {
+    "Conformance": "tenter.testing.base",
+    "needs": "tenter.testing.base",
+}
+__all__ = sorted(_HOMES)
+
+
+def __getattr__(name: str) -> Any:
+    """Import a kit when it is asked for: an author of filters need not load the kit of virt drivers."""
+    try:
+        home = _HOMES[name]
+    except KeyError:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}") from None
+    return getattr(importlib.import_module(home), name)
