@@ -58,8 +58,11 @@ class Table:
         found: dict[str, EntryPoints] = {}
         for group, entries in entry_points.items():
             for name, target in entries.items():
-                place = f"/bin/{name}" if group == SCRIPTS else f"/{target.partition(':')[0].replace('.', '/')}/"
-                found.setdefault(self.owner(place).name, {}).setdefault(group, {})[name] = target
+                # "[extra]" behind a target names an extra of the whole; a package's own distribution needs it anyway.
+                bare = target.partition("[")[0].strip()
+                place = f"/bin/{name}" if group == SCRIPTS else f"/{bare.partition(':')[0].replace('.', '/')}/"
+                package = self.owner(place)
+                found.setdefault(package.name, {}).setdefault(group, {})[name] = target if package.rest else bare
         return found
 
 
