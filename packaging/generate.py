@@ -51,12 +51,12 @@ configuration of Tenter
 DESCRIPTION
 ===========
 
-``/etc/tenter/tenter.conf`` is read by all commands and services of Tenter, then ``/etc/tenter/conf.d/*.conf`` in the order
-of their names: a later value replaces an earlier one. Before all, ``~/.tenter/tenter.conf`` and ``~/tenter.conf`` are looked
-for; ``--config-file`` names others. The format is that of ``.ini`` files. Everything has a default.
+``/etc/tenter/tenter.conf`` is read by all commands and services of Tenter, then ``/etc/tenter/conf.d/*.conf`` in the
+order of their names: a later value replaces an earlier one. Before all, ``~/.tenter/tenter.conf`` and ``~/tenter.conf``
+are looked for; ``--config-file`` names others. The format is that of ``.ini`` files. Everything has a default.
 
-An option can also come from the environment, as ``OS_SECTION__OPTION``, ``OS_DEFAULT__STATE_DIR`` for example; that goes
-before files.
+An option can also come from the environment, as ``OS_SECTION__OPTION``, ``OS_DEFAULT__STATE_DIR`` for example; that
+goes before files.
 
 """
 CONF_TAIL = """\
@@ -193,7 +193,8 @@ def main() -> None:
             part.add_argument(argument, type=Path)
         return part
 
-    commands = add("commands", lambda a: write_commands(a.modules, a.directory, a.interpreter, a.runtime), "modules", "directory")
+    run = lambda a: write_commands(a.modules, a.directory, a.interpreter, a.runtime)  # noqa: E731
+    commands = add("commands", run, "modules", "directory")
     commands.add_argument("--interpreter", required=True)
     commands.add_argument("--runtime", default="")
     add("man", lambda a: write_man(a.directory), "directory")

@@ -129,13 +129,12 @@ class Choice:
         return [f"{package} (>= {lowest})" if lowest else package for package, lowest in sorted(found.items())]
 
     def _too_old(self) -> set[str]:
-        found = set()
+        found: set[str] = set()
         for requirement in self.asked():
             name = canonicalize_name(requirement.name)
             version = self.version(name)
-            if version is None or not requirement.specifier.contains(version, prereleases=True):
-                found.add(name)
-            elif self._below(name) & self.carried:
+            enough = version is not None and requirement.specifier.contains(version, prereleases=True)
+            if not enough or self._below(name) & self.carried:
                 found.add(name)
         return found
 

@@ -1,0 +1,213 @@
+"""The Debian packages: built, checked by lintian, installed into a clean root, run, taken away and put back.
+
+The tests go on where the one before left the root.
+"""
+
+from __future__ import annotations
+
+import configparser
+import os
+import shlex
+import shutil
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.helpers.process import Up, kill_group
+from tests.integration.packaging.root import ENVIRONMENT, Root
+
+ROOT = Path(__file__).parents[3]
+PLUGIN = "tenter-plugin-libvirt"
+MODULES = "usr/lib/python3/dist-packages"
+pytestmark = [
+    pytest.mark.root,
+    pytest.mark.timeout(600),
+    pytest.mark.skipif(os.geteuid() != 0, reason="needs root: a system of its own is made"),
+    pytest.mark.skipif(shutil.which("mmdebstrap") is None, reason="needs Debian with mmdebstrap"),
+]
+NAMES = """
+from tenter import plugins
+print(*plugins.names("virt"))
+"""
+# As the commands do it; the system's Python does not see the libraries that Tenter brings.
+WITH_RUNTIME = "import sys; sys.path.insert(0, '/usr/lib/tenter/runtime')\n"
+
+
+@pytest.fixture(scope="module")
+def debs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Return the packages by name: those in TENTER_DEBS, or built from this checkout without an error of lintian."""
+    output = Path(os.environ.get("TENTER_DEBS") or tmp_path_factory.mktemp("debs"))
+    if "TENTER_DEBS" not in os.environ:
+        command = [ROOT / "tools" / "debs", "--yes", "--lint", "--output", output]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=500)
+        assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-5000:]
+    return {path.name.partition("_")[0]: path for path in output.glob("*.deb")}
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Root]:
+    """Return a clean system."""
+    path = tmp_path_factory.mktemp("root") / "system"
+    yield Root.make(path)
+    shutil.rmtree(path)
+
+
+class Cloud(Up):
+    """A cloud in a root: one service or several, started by the command lines of their units."""
+
+    def __init__(self, root: Root, directory: Path, unit: str = "tenter.service", instance: str = "") -> None:
+        super().__init__(directory, conf="")
+        self.state_dir = root.path / "var" / "lib" / "tenter"
+        self._root = root
+        self._start = exec_start(root, unit, instance)
+        self.options = ["--driver", "fake"]
+
+    @property
+    def argv(self) -> list[str]:
+        """The command that the unit runs, in the root."""
+        return self._root.argv("env", "-i", *_variables(), *self._start, *self.options, "--port", str(self.port))
+
+
+def _variables() -> list[str]:
+    return [f"{name}={value}" for name, value in ENVIRONMENT.items()]
+
+
+def exec_start(root: Root, unit: str, instance: str = "") -> list[str]:
+    """Return the command of an installed unit."""
+    parser = configparser.ConfigParser(strict=False, interpolation=None)
+    parser.read(root.path / "lib/systemd/system" / unit)
+    return [word.replace("%i", instance) for word in shlex.split(parser["Service"]["ExecStart"])]
+
+
+def distributions(root: Root) -> set[str]:
+    """Return the distributions of ours whose entry points are known in the root."""
+    return {path.stem.partition("-")[0] for path in (root.path / MODULES).glob("tenter*.dist-info")}
+
+
+def virt_drivers(root: Root) -> list[str]:
+    """Return the names of the virt drivers that the installed Tenter knows."""
+    return root.check("python3", "-I", "-c", WITH_RUNTIME + NAMES).split()
+
+
+def refused(root: Root) -> str:
+    """Return the one line with which ``tenter up`` ends."""
+    done = root.run("tenter", "up", timeout=60)
+    assert done.returncode == 1 and done.stdout == ""
+    (line,) = done.stderr.splitlines()
+    return line
+
+
+def test_every_file_and_every_entry_point_is_in_one_package(debs: dict[str, Path], tmp_path: Path) -> None:
+    owners: dict[str, str] = {}
+    found: list[tuple[str, str, str]] = []
+    for name, deb in debs.items():
+        tree = tmp_path / name
+        subprocess.run(["dpkg-deb", "-x", deb, tree], check=True)
+        for path in (path for path in tree.rglob("*") if path.is_file()):
+            relative = str(path.relative_to(tree))
+            assert owners.setdefault(relative, name) == name, relative
+        for path in (tree / MODULES).glob("*.dist-info/entry_points.txt"):
+            parser = configparser.ConfigParser(delimiters=("=",))
+            parser.read(path)
+            found += [(group, key, name) for group in parser.sections() for key in parser[group]]
+    setup = configparser.ConfigParser(delimiters=("=",))
+    setup.read(ROOT / "setup.cfg")
+    wanted = {
+        (group, line.partition("=")[0].strip().lower())
+        for group, lines in setup["options.entry_points"].items() for line in lines.splitlines() if line.strip()
+    }  # fmt: skip
+    assert sorted((group, key) for group, key, _ in found) == sorted(wanted)
+    assert {package for group, key, package in found if (group, key) == ("tenter.virt", "libvirt")} == {PLUGIN}
+    modules = {f"{MODULES}/{path.relative_to(ROOT / top)}" for top in ("core", "plugins", "api")
+               for path in (ROOT / top).rglob("*.py")}  # fmt: skip
+    assert modules - set(owners) == set()
+
+
+def test_the_cloud_runs_without_the_plugin(debs: dict[str, Path], root: Root, tmp_path: Path) -> None:
+    root.install(*(debs[name] for name in ("tenter", "tenter-api", "tenter-common", "tenter-runtime")))
+    assert distributions(root) == {"tenter", "tenter_api"}
+    assert "libvirt" in refused(root) and "fake" in refused(root)
+    cloud = Cloud(root, tmp_path).start()
+    try:
+        cloud.boot("first", cloud.image())
+        assert set(cloud.settled().values()) == {"ACTIVE"}
+        assert cloud.stop() == 0
+    finally:
+        cloud.kill()
+
+
+def test_nothing_of_the_runtime_is_seen_by_others(root: Root) -> None:
+    done = root.run("python3", "-c", "import sqlalchemy")
+    assert done.returncode == 1 and "No module named 'sqlalchemy'" in done.stderr
+    assert "SQLAlchemy 2." in root.check("tenter", "version")
+    assert not (root.path / "usr/lib/tenter/runtime/bin").exists()
+
+
+def test_systemd_finds_no_fault_in_the_units(debs: dict[str, Path], root: Root) -> None:
+    root.install(*(debs[name] for name in ("tenter-conductor", "tenter-compute")))
+    for unit in ("tenter", "tenter-api", "tenter-conductor", "tenter-compute@cell1"):
+        # The root has no man.
+        done = root.run("systemd-analyze", "verify", "--man=no", f"/lib/systemd/system/{unit}.service")
+        assert (done.returncode, done.stderr) == (0, ""), unit
+        assert "disabled" in root.run("systemctl", "is-enabled", f"{unit}.service").stdout
+    assert root.check("id", "-nu", "tenter") == "tenter\n"
+    assert root.check("stat", "-c", "%a %U", "/run/tenter", "/var/lib/tenter").split("\n")[0] == "755 root"
+
+
+def test_its_roles_run_as_services_of_their_own(root: Root, tmp_path: Path) -> None:
+    """What ``tenter.service`` made is theirs too: one state directory, one configuration."""
+    log = (tmp_path / "services.log").open("w")
+    api = Cloud(root, tmp_path, "tenter-api.service")
+    api.options = []
+    others = [exec_start(root, "tenter-conductor.service"),
+              [*exec_start(root, "tenter-compute@.service", "cell1"), "--driver", "fake"]]  # fmt: skip
+    running: list[subprocess.Popen[str]] = []
+    try:
+        api.start()
+        for command in others:
+            argv = root.argv("env", "-i", *_variables(), *command)
+            running.append(subprocess.Popen(argv, stdout=log, stderr=log, start_new_session=True, text=True))
+        assert set(api.servers().values()) == {"ACTIVE"}
+        api.boot("second", api.image())
+        states = api.settled()
+        assert set(states.values()) == {"ACTIVE"} and len(states) == 2, (tmp_path / "services.log").read_text()
+        for process in running:
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(20) == 0
+        assert api.stop() == 0
+    finally:
+        for process in running:
+            kill_group(process)
+        api.kill()
+        log.close()
+
+
+def test_a_plugin_comes_and_goes_with_its_package(debs: dict[str, Path], root: Root, tmp_path: Path) -> None:
+    drop_in = root.path / "etc/tenter/conf.d/50-libvirt.conf"
+    for _ in range(2):
+        root.install(debs[PLUGIN])
+        assert virt_drivers(root) == ["fake", "libvirt"] and drop_in.exists()
+        assert "tenter_plugin_libvirt" in distributions(root)
+        # Its class is imported with the libraries that its dependencies brought.
+        assert "libvirt-python 9" in root.check("tenter", "version")
+        loads = "from tenter_plugins.virt.libvirt.driver import LibvirtDriver"
+        root.check("python3", "-I", "-c", WITH_RUNTIME + loads)
+        root.purge(PLUGIN)
+        assert virt_drivers(root) == ["fake"] and not drop_in.exists()
+        assert not (root.path / MODULES / "tenter_plugins/virt/libvirt").exists()
+        assert "'libvirt'" in refused(root)
+    cloud = Cloud(root, tmp_path).start()
+    try:
+        assert set(cloud.servers().values()) == {"ACTIVE"}
+    finally:
+        cloud.stop()
+
+
+def test_all_goes_but_what_users_made(root: Root) -> None:
+    root.purge("tenter", "tenter-api", "tenter-common", "tenter-conductor", "tenter-compute", "tenter-runtime")
+    left = {path for pattern in ("usr/**/tenter*", "etc/tenter*", "lib/**/tenter*") for path in root.path.glob(pattern)}
+    assert left == set()
+    assert (root.path / "var/lib/tenter/api.sqlite").exists()
