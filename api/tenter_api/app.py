@@ -12,6 +12,7 @@ import orjson
 from falcon import media
 
 from tenter_api import errors as api_errors
+from tenter_api import extensions
 from tenter_api.auth import AuthMiddleware
 from tenter_api.compute import routes
 from tenter_api.health import Health, Ready
@@ -43,6 +44,7 @@ def create_app(services: Services) -> falcon.App[Any, Any]:
     app.add_route("/readyz", Ready(services))
     app.add_route("/metrics", Metrics(services))
     routes.add_routes(app, services)
+    extensions.mount(app, services.extensions)
     renderers = [(prefix, renderer) for prefix, renderer in _mount_small_apis(app, services)]
     api_errors.ErrorHandlers(renderers).install(app)
     return app

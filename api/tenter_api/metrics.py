@@ -1,7 +1,8 @@
 """``GET /metrics``: how the cloud fares, in Prometheus' text format.
 
-All figures are read from the databases when they are asked for: what conductors and computes do happens in other
-processes, and so every worker of the API answers the same. Nothing is counted in this process.
+The figures of the cloud are read from the databases when they are asked for: what conductors and computes do happens in
+other processes, and so every worker of the API answers the same. Counted in this process, and so of this process only,
+is what became of hook listeners and notifiers.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import falcon
 
 from tenter import errors
+from tenter.plugins.emitter import HookFigures
 from tenter.store import audits, figures, presence
 from tenter_api.auth import require_admin
 from tenter_api.databases import API, Asked, Probe
@@ -40,7 +42,7 @@ class Metrics:
     """``/metrics``; who may read it is the option ``[api] metrics``."""
 
     def __init__(self, services: Services) -> None:
-        self._conf = services.conf
+        self._conf, self._fabric = services.conf, services.fabric
         self._probe = Probe(services, self._read)
 
     @property
@@ -58,7 +60,7 @@ class Metrics:
         from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
         registry = CollectorRegistry()
-        registry.register(_Collected(_families(*self._probe.all())))
+        registry.register(_Collected([*_families(*self._probe.all()), *_of_hooks(self._fabric.hooks.figures())]))
         resp.content_type = CONTENT_TYPE_LATEST
         resp.data = generate_latest(registry)
 
@@ -137,6 +139,24 @@ def _of_audits(audit: audits.AuditFigures) -> list[Metric]:
                [([code], count) for code, count in sorted(audit.found.items())]),
         _counter("audit_repairs", "What audits have repaired.", ["code"],
                  [([code], count) for code, count in sorted(audit.repaired.items())]),
+    ]  # fmt: skip
+
+
+def _of_hooks(counted: HookFigures) -> list[Metric]:
+    rows = [((count.kind, count.plugin, count.hook), count) for count in counted.counts]
+    plugins = sorted({(count.kind, count.plugin) for count in counted.counts})
+    labels = ["kind", "plugin", "hook"]
+    return [
+        _counter("hook_calls", "Events that listeners and notifiers of this process were told.", labels,
+                 [(values, count.calls) for values, count in rows]),
+        _counter("hook_failures", "Calls of listeners and notifiers that raised.", labels,
+                 [(values, count.failures) for values, count in rows]),
+        _counter("hook_slow", "Calls of listeners and notifiers that took longer than their budget.", labels,
+                 [(values, count.slow) for values, count in rows]),
+        _gauge("hook_taken_out", "Whether a listener or notifier did not return and is not called any more.",
+               labels[:2], [(plugin, float(plugin in counted.taken_out)) for plugin in plugins]),
+        _counter("hook_dropped", "Events of this process that nobody was told, for too many were waiting.", [],
+                 [((), counted.dropped)]),
     ]  # fmt: skip
 
 

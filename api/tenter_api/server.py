@@ -24,8 +24,18 @@ APP_LOAD_ERROR = 4
 class Master(Arbiter):
     """gunicorn's master, which says when it stops."""
 
+    _failed = False
+
+    def halt(self, reason: str | None = None, exit_status: int = 0) -> None:
+        """End it all. A worker that cannot start has said why already."""
+        self._failed = exit_status != 0
+        super().halt(reason=reason, exit_status=exit_status)
+
     def stop(self, graceful: bool = True) -> None:
         """Stop the workers, with time for what they do if ``graceful``."""
+        if self._failed:
+            super().stop(graceful)
+            return
         seconds = self.cfg.graceful_timeout if graceful else 0
         LOG.info("Stopping; requests that are being answered have up to %d seconds", seconds)
         super().stop(graceful)
@@ -72,7 +82,7 @@ class Server(BaseApplication):
             fabric = cloud.fabric
             reader = ServerReader(fabric.api_db, fabric.cells)
             return create_app(
-                Services(self._conf, fabric, cloud.identity, cloud.image, cloud.network, reader)
+                Services(self._conf, fabric, cloud.identity, cloud.image, cloud.network, reader, cloud.extensions)
             )
         except errors.TenterError as exc:
             LOG.debug("The worker cannot start", exc_info=True)

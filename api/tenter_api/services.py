@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,7 @@ if TYPE_CHECKING:
     from oslo_config import cfg
 
     from tenter.cells.reading import ServerReader
+    from tenter.contracts.api import ApiExtension
     from tenter.contracts.identity import IdentityDriver
     from tenter.contracts.image import ImageDriver
     from tenter.contracts.network import NetworkDriver
@@ -25,3 +27,4 @@ class Services:
     image: ImageDriver
     network: NetworkDriver
     servers: ServerReader
+    extensions: Sequence[tuple[str, ApiExtension]] = ()

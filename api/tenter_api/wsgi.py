@@ -93,7 +93,9 @@ def _app(conf: cfg.ConfigOpts, parts: Any) -> WSGIApplication:
     from tenter_api.services import Services
 
     reader = ServerReader(parts.fabric.api_db, parts.fabric.cells)
-    return create_app(Services(conf, parts.fabric, parts.identity, parts.image, parts.network, reader))
+    return create_app(
+        Services(conf, parts.fabric, parts.identity, parts.image, parts.network, reader, parts.extensions)
+    )
 
 
 application = LazyApplication(make_embedded)

@@ -43,9 +43,9 @@ def command(*args: object, **env: str) -> subprocess.Popen[str]:
     )  # fmt: skip
 
 
-def run(*args: object, timeout: float = 60) -> tuple[int, str, str]:
+def run(*args: object, timeout: float = 60, **env: str) -> tuple[int, str, str]:
     """Run ``tenter ARGS`` to its end; return exit code, standard output and standard error."""
-    process = command(*args)
+    process = command(*args, **env)
     try:
         out, err = process.communicate(timeout=timeout)
     finally:

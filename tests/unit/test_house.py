@@ -27,6 +27,39 @@ def test_nobody_imports_what_he_may_not() -> None:
     assert "0 broken" in done.stdout
 
 
+@pytest.mark.parametrize(
+    ("library", "rooms"),
+    [("stevedore", {"core/tenter/plugins/discovery.py"}), ("pluggy", {"core/tenter/plugins"})],
+)
+def test_few_know_how_plugins_are_found(library: str, rooms: set[str]) -> None:
+    who = {str(path.relative_to(ROOT)) for path in SOURCES if library in _imported(path)}
+    assert {path for path in who if not any(path.startswith(room) for room in rooms)} == set()
+
+
+def test_one_module_reads_entry_points() -> None:
+    who = {str(path.relative_to(ROOT)) for path in SOURCES if "entry_points" in _called(path)}
+    assert who == set()
+    who = {str(path.relative_to(ROOT)) for path in SOURCES if "distributions" in _called(path)}
+    assert who == {"core/tenter/plugins/discovery.py"}
+
+
+def _imported(path: Path) -> set[str]:
+    """Return the top-level packages that a module imports, anywhere in it."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            found.add(node.module.partition(".")[0])
+    return found
+
+
+def _called(path: Path) -> set[str]:
+    """Return the names of the functions and methods that a module calls."""
+    calls = (node.func for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call))
+    return {func.attr if isinstance(func, ast.Attribute) else getattr(func, "id", "") for func in calls}
+
+
 def test_files_are_short() -> None:
     long = {str(path.relative_to(ROOT)): n for path in SOURCES if (n := len(path.read_text().splitlines())) > LINES}
     assert long == {}
@@ -60,7 +93,7 @@ def _entry_points() -> list[str]:
 
 @pytest.mark.parametrize("entry_point", _entry_points())
 def test_an_entry_point_can_be_imported(entry_point: str) -> None:
-    module, _, name = entry_point.partition(":")
+    module, _, name = entry_point.partition(" [")[0].partition(":")
     if not name:
         importlib.import_module(module)
         return

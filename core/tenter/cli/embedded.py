@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -14,12 +15,14 @@ from tenter import plugins
 from tenter.bus import InProcessBus
 from tenter.compute.service import ComputeService
 from tenter.conductor.service import ConductorService
+from tenter.contracts.api import ApiExtension
 from tenter.contracts.base import Plugin
 from tenter.contracts.identity import Bootstrap, IdentityDriver, SupportsIdentityApi
 from tenter.contracts.image import ImageDriver
 from tenter.contracts.network import NetworkDriver
 from tenter.contracts.virt import VirtDriver
 from tenter.operations.fabric import FIRST_CELL, Fabric, open_fabric, shared_dir
+from tenter.plugins.emitter import open_emitter
 
 LOG = logging.getLogger(__name__)
 P = TypeVar("P", bound=Plugin)
@@ -60,11 +63,34 @@ def load_drivers(conf: cfg.ConfigOpts) -> Drivers:
     )
 
 
+def load_extensions(conf: cfg.ConfigOpts) -> list[tuple[str, ApiExtension]]:
+    """Return the API extensions that the configuration enables, by name; a broken one is left out."""
+    wanted, state_dir = plugins.enabled("extension", conf), Path(conf.state_dir)
+    return plugins.load_all("extension", wanted, ApiExtension, conf, state_dir)
+
+
 @dataclass
-class Embedded(Drivers):
-    """A whole cloud in this process."""
+class Served(Drivers):
+    """What a process that serves the API has."""
 
     fabric: Fabric
+    extensions: Sequence[tuple[str, ApiExtension]]
+
+    def close(self) -> None:
+        """Close it all."""
+        for name, extension in self.extensions:
+            try:
+                extension.close()
+            except Exception as exc:
+                LOG.warning("The extension %s cannot be closed: %s", name, exc)
+        super().close()
+        self.fabric.close()
+
+
+@dataclass
+class Embedded(Served):
+    """A whole cloud in this process."""
+
     conductor: ConductorService
     compute: ComputeService
 
@@ -75,7 +101,6 @@ class Embedded(Drivers):
         self.compute.stop(seconds)
         self.conductor.stop(max(0.0, until - time.monotonic()))
         self.close()
-        self.fabric.close()
 
 
 def start(conf: cfg.ConfigOpts) -> Embedded:
@@ -86,10 +111,11 @@ def start(conf: cfg.ConfigOpts) -> Embedded:
     """
     drivers = load_drivers(conf)
     virt = load("virt", VirtDriver, conf, Path(conf.state_dir))
-    fabric = open_fabric(conf, InProcessBus())
+    fabric = open_fabric(conf, InProcessBus(), hooks=open_emitter)
     conductor = ConductorService(fabric, LOG.error, drivers.network)
     cell = fabric.cells.named(FIRST_CELL)
     compute = ComputeService(fabric, cell, virt, drivers.network, drivers.image, LOG.error)
     compute.start()
     conductor.start(sole=True)
-    return Embedded(drivers.identity, drivers.image, drivers.network, fabric, conductor, compute)
+    extensions = load_extensions(conf)
+    return Embedded(drivers.identity, drivers.image, drivers.network, fabric, extensions, conductor, compute)

@@ -35,6 +35,9 @@ def parser() -> argparse.ArgumentParser:
     common.add_argument(
         "--config-file", metavar="FILE", action="append", help="read FILE instead of the usual places; may be repeated"
     )
+    common.add_argument(
+        "--config-dir", metavar="DIR", action="append", help="read DIR/*.conf, after FILE; may be repeated"
+    )
 
     up = commands.add_parser(
         "up", parents=[common], help="run the whole cloud in this process",
@@ -64,6 +67,7 @@ def parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     audit.add_argument("--repair", action="store_true", help="repair what can be proved to be wrong")
     audit.add_argument("--json", action="store_true", help="print what was found as JSON")
+    _add_plugin(commands, common)
     commands.add_parser("version", help="print versions of Tenter and of what it runs on")
 
     config = commands.add_parser("config", help="about the configuration")
@@ -109,6 +113,22 @@ def _add_cell(commands: Any, common: argparse.ArgumentParser) -> None:
         part.add_argument("name", metavar="NAME", help="the cell's name")
 
 
+def _add_plugin(commands: Any, common: argparse.ArgumentParser) -> None:
+    plugin = commands.add_parser("plugin", help="list, show and check plugins")
+    parts = plugin.add_subparsers(dest="part", metavar="PART", required=True)
+    listing = parts.add_parser("list", parents=[common], help="list all plugins, from where they are and how they fare")
+    listing.add_argument("--kind", metavar="KIND", help="only of this kind: virt, network, filter, …")
+    listing.add_argument("--json", action="store_true", help="print them as JSON")
+    show = parts.add_parser("show", parents=[common], help="say all about one plugin: options, capabilities, hooks")
+    show.add_argument("kind", metavar="KIND", nargs="?", help="its kind, if several have a plugin of that name")
+    show.add_argument("name", metavar="NAME", help="the plugin's name")
+    parts.add_parser(
+        "check", parents=[common], help="say what keeps the configuration from starting",
+        description="Construct every plugin that is enabled, and look at the values of all options. Exit codes: 0 it "
+        "can start, 1 it cannot, or an extension would be left out; there is a line for each reason.",
+    )  # fmt: skip
+
+
 def api() -> int:
     """The console command ``tenter-api``."""
     return main(["api", *sys.argv[1:]])
@@ -148,6 +168,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             from tenter.cli import audit
 
             return audit.run(args)
+        if args.command == "plugin":
+            from tenter.cli import plugin
+
+            return plugin.run(args)
         if args.command == "teardown":
             from tenter.cli import teardown
 

@@ -24,7 +24,8 @@ from tenter.conductor.service import ConductorService
 from tenter.contracts.image import ImageDriver
 from tenter.contracts.network import NetworkDriver
 from tenter.contracts.virt import VirtDriver
-from tenter.operations.fabric import Fabric, open_api_database, open_fabric, require_api_database, shared_dir
+from tenter.operations.fabric import open_api_database, open_fabric, require_api_database, shared_dir
+from tenter.plugins.emitter import Emitter, open_emitter
 from tenter.store.cells import list_cells
 
 LOG = logging.getLogger(__name__)
@@ -46,8 +47,9 @@ class Ending:
         self.lost = why
         self.asked.set()
 
-    def finish(self, conf: cfg.ConfigOpts, stop: Callable[[float], None]) -> int:
-        """Wait until the end is asked for, stop within the configured time, and return the exit code."""
+    def finish(self, conf: cfg.ConfigOpts, stop: Callable[[float], None], hooks: Emitter) -> int:
+        """Wait until the end is asked for, stop within the configured time, tell listeners what they have not heard
+        yet, and return the exit code."""
         self.asked.wait()
         code = 0
         if self.lost is not None:
@@ -60,6 +62,7 @@ class Ending:
         last.daemon = True
         last.start()
         stop(patience)
+        hooks.close()
         logging.shutdown()
         sys.stdout.flush()
         sys.stderr.flush()
@@ -72,13 +75,13 @@ def conductor(args: argparse.Namespace) -> int:
     conf = _prepared(args, first=False)
     held = state.lock_role(Path(conf.state_dir), "conductor", shared=shared_dir(conf))
     ending = Ending()
-    fabric = open_fabric(conf, PollingBus(), embedded=False, many=True)
+    fabric = open_fabric(conf, PollingBus(), embedded=False, many=True, hooks=open_emitter)
     network = embedded.load("network", NetworkDriver, conf, shared_dir(conf))
     _warn_without_cells(len(fabric.cells.all()))
     service = ConductorService(fabric, ending.lose, network)
     service.start(sole=False, stopped=ending.asked)
     LOG.info("Conductor %s is up, of %d cells", conf.host, len(fabric.cells.all()))
-    code = ending.finish(conf, service.stop)
+    code = ending.finish(conf, service.stop, fabric.hooks)
     del held
     return code
 
@@ -90,7 +93,7 @@ def compute(args: argparse.Namespace) -> int:
     plugins.check_installed("virt", conf.virt_driver)
     held = state.lock_role(state_dir, "compute", shared=shared_dir(conf))
     ending = Ending()
-    fabric = open_fabric(conf, PollingBus(), embedded=False)
+    fabric = open_fabric(conf, PollingBus(), embedded=False, hooks=open_emitter)
     cell = fabric.cells.named(args.cell)
     if not _reached(cell, ending.asked):
         return 0
@@ -100,7 +103,7 @@ def compute(args: argparse.Namespace) -> int:
     image = embedded.load("image", ImageDriver, conf, shared)
     service = ComputeService(fabric, cell, virt, network, image, ending.lose)
     service.start(ending.asked)
-    code = ending.finish(conf, service.stop)
+    code = ending.finish(conf, service.stop, fabric.hooks)
     del held
     return code
 
@@ -137,22 +140,19 @@ def api(args: argparse.Namespace) -> int:
 
 
 @dataclass
-class ApiProcess(embedded.Drivers):
+class ApiProcess(embedded.Served):
     """What one worker of the API holds."""
-
-    fabric: Fabric
 
     def stop(self) -> None:
         """Close it all."""
         self.close()
-        self.fabric.close()
 
 
 def open_api(conf: cfg.ConfigOpts) -> ApiProcess:
     """Return what a worker of the API needs. Raises Unavailable while a database that is needed cannot be reached."""
     drivers = embedded.load_drivers(conf)
-    fabric = open_fabric(conf, PollingBus(), embedded=False, many=True)
-    return ApiProcess(drivers.identity, drivers.image, drivers.network, fabric)
+    fabric = open_fabric(conf, PollingBus(), embedded=False, many=True, hooks=open_emitter)
+    return ApiProcess(drivers.identity, drivers.image, drivers.network, fabric, embedded.load_extensions(conf))
 
 
 def boot_api(conf: cfg.ConfigOpts) -> ApiProcess:

@@ -21,6 +21,7 @@ from tenter import errors, plugins
 from tenter.cli import config, logs, state
 
 LINE = "%(asctime)s.%(msecs)03d %(levelname)s %(name)s [%(request_id)s] %(instance)s%(message)s"
+LOG = logging.getLogger(__name__)
 if TYPE_CHECKING:
     from tenter.cli import embedded
 
@@ -63,6 +64,8 @@ def configuration(args: argparse.Namespace) -> cfg.ConfigOpts:
     oslo_logging.setup(conf, "tenter")
     logs.say_errors_once(conf)
     logging.captureWarnings(True)
+    for sentence in config.unknown(conf):
+        LOG.warning("%s", sentence)
     return conf
 
 

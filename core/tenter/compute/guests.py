@@ -37,7 +37,9 @@ from tenter.contracts.virt import (
     SpawnRequest,
     VirtDriver,
 )
+from tenter.operations import moments
 from tenter.operations.model import LeftBehind
+from tenter.plugins.emitter import SILENT, Emitter
 
 LOG = logging.getLogger(__name__)
 
@@ -80,11 +82,12 @@ class Guests:
         image: ImageDriver,
         wanted: Callable[[str], bool] = lambda uuid: True,
         exists: Callable[[str], bool] = lambda uuid: False,
+        hooks: Emitter = SILENT,
     ) -> None:
         """``wanted`` says whether an instance is on this host and not being deleted; ``exists`` whether the cell has
         it: its ports on other hosts are then not this host's to give back."""
         self.host = host
-        self._wanted, self._exists = wanted, exists
+        self._wanted, self._exists, self._hooks = wanted, exists, hooks
         self._conf, self._virt, self._network, self._image = conf, virt, network, image
         self._allocations = ThreadPoolExecutor(conf.compute.workers, thread_name_prefix="network")
 
@@ -169,6 +172,7 @@ class Guests:
         )
         for vif in vifs:
             self._network.plug(PlugRequest(instance.uuid, vif))
+        moments.network_allocated(self._hooks, instance, vifs)
         return vifs
 
     def _unplug(self, uuid: str, host: str | None, keep_network: bool = False) -> None:

@@ -7,7 +7,9 @@ import logging
 import sqlalchemy as sa
 
 from tenter.contracts.virt import PowerState, VirtDriver
+from tenter.operations import moments
 from tenter.operations.power import VM_STATES
+from tenter.plugins.emitter import SILENT, Emitter
 from tenter.store import instances
 from tenter.store.cell_schema import instances as table
 from tenter.store.engine import Database, now
@@ -15,7 +17,7 @@ from tenter.store.engine import Database, now
 LOG = logging.getLogger(__name__)
 
 
-def sync(db: Database, host: str, virt: VirtDriver) -> int:
+def sync(db: Database, host: str, virt: VirtDriver, hooks: Emitter = SILENT) -> int:
     """Write the power state of every instance on the host that nothing is being done to; return how many changed."""
     rows = instances.on_host(db, host)
     if not rows:
@@ -31,10 +33,12 @@ def sync(db: Database, host: str, virt: VirtDriver) -> int:
             continue
         LOG.info("Instance %s is %s (was %s), by itself", row["uuid"], vm_state, row["vm_state"])
         with db.write() as connection:
-            connection.execute(
+            done = connection.execute(
                 sa.update(table)
                 .where(table.c.uuid == row["uuid"], table.c.task_state.is_(None), table.c.host == host)
                 .values(power_state=int(seen), vm_state=vm_state, updated_at=now())
-            )
+            ).rowcount
         changed += 1
+        if done:
+            moments.state_changed(hooks, row, None, vm_state, int(seen))
     return changed

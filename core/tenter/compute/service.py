@@ -24,6 +24,7 @@ from tenter.contracts.virt import (
     SupportsConsoleOutput,
     VirtDriver,
 )
+from tenter.operations import moments
 from tenter.operations.fabric import Fabric
 from tenter.operations.kinds import all_kinds
 from tenter.operations.membership import Member
@@ -77,12 +78,13 @@ class ComputeService:
         self.uuid = self._member.uuid
         self._guests = Guests(
             self._conf, self.host, virt, network, image, self._wanted,
-            lambda uuid: instances.exists(cell.db, uuid),
+            lambda uuid: instances.exists(cell.db, uuid), fabric.hooks,
         )  # fmt: skip
         self._reaper = Reaper(cell.db, self.uuid, self.host, self._guests)
         self._runner = Runner(
             COMPUTE, self.host, [Source(cell.db, cell_schema.operations, cell.uuid)], all_kinds(), fabric.bus,
             fabric.cells, self._conf, self._conf.compute.workers, host_side=self._guests, guard=self._reaper,
+            hooks=fabric.hooks,
         )  # fmt: skip
         self._stopped = threading.Event()
         self._threads = [
@@ -119,12 +121,14 @@ class ComputeService:
         for thread in self._threads:
             thread.start()
         LOG.info("Compute %s is up with driver %s", self.host, self._virt.describe().name)
+        moments.service_up(self._fabric.hooks, COMPUTE, self.host)
 
     def stop(self, timeout: float) -> None:
         """Take no more work, finish what runs within ``timeout`` seconds; guests go on running."""
         self._stopped.set()
         self._runner.stop(timeout)
         self._member.leave()
+        moments.service_down(self._fabric.hooks, COMPUTE, self.host, "stopped")
         self._guests.close()
         self._virt.close()
         self._network.close()
@@ -177,7 +181,7 @@ class ComputeService:
         return instances.is_wanted(self._cell.db, uuid, self.host)
 
     def _sync(self) -> None:
-        power_sync.sync(self._cell.db, self.host, self._virt)
+        power_sync.sync(self._cell.db, self.host, self._virt, self._fabric.hooks)
 
     def _every(self, interval: float, work: Callable[[], Any]) -> threading.Thread:
         def loop() -> None:

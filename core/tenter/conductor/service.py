@@ -12,12 +12,13 @@ from tenter.conductor.watch import Watch
 from tenter.contracts.filter import HostFilter
 from tenter.contracts.network import NetworkDriver
 from tenter.contracts.weigher import HostWeigher
+from tenter.operations import moments
 from tenter.operations.fabric import Fabric
 from tenter.operations.kinds import all_kinds
 from tenter.operations.membership import Member
 from tenter.operations.model import CONDUCTOR
 from tenter.operations.runner import Runner, Source
-from tenter.plugins import load_all
+from tenter.plugins import enabled, load_all
 from tenter.scheduler import Scheduler
 from tenter.store import api_schema, cell_schema, operations, presence
 from tenter.store.engine import now
@@ -34,8 +35,8 @@ def load_scheduler(fabric: Fabric) -> Scheduler:
     return Scheduler(
         conf,
         fabric.cells,
-        load_all("filter", conf.scheduler.filters, HostFilter, conf, state_dir),
-        load_all("weigher", conf.scheduler.weighers, HostWeigher, conf, state_dir),
+        load_all("filter", enabled("filter", conf), HostFilter, conf, state_dir),
+        load_all("weigher", enabled("weigher", conf), HostWeigher, conf, state_dir),
     )
 
 
@@ -82,6 +83,7 @@ class ConductorService:
         for thread in self._threads:
             thread.start()
         fabric = self._fabric
+        moments.service_up(fabric.hooks, CONDUCTOR, fabric.conf.host)
         Duty(fabric.conf, fabric.api_db, fabric.cells, self._network, self._stopped).start()
 
     def stop(self, timeout: float) -> None:
@@ -93,16 +95,18 @@ class ConductorService:
         for thread in stopping:
             thread.join()
         self._member.leave()
+        moments.service_down(self._fabric.hooks, CONDUCTOR, self._fabric.conf.host, "stopped")
 
     def _drive(self, source: Source) -> None:
         fabric = self._fabric
         runner = Runner(
             CONDUCTOR, None, [source], self._kinds, fabric.bus, fabric.cells, fabric.conf,
             fabric.conf.operations.workers, api_db=fabric.api_db, scheduler=self._scheduler,
-            network=self._network,
+            network=self._network, hooks=fabric.hooks,
         )  # fmt: skip
         runner.start(self._sole)
-        Watch(source, runner, self._kinds, fabric.conf, self._stopped, lambda: self._carry_on(source)).start()
+        carry_on = lambda: self._carry_on(source)  # noqa: E731
+        Watch(source, runner, self._kinds, fabric.conf, self._stopped, carry_on, fabric.hooks).start()
         self.runners[source.cell_uuid] = runner
         self._sources.append(source)
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 from oslo_config import cfg
 
 from tenter import errors
+from tenter.operations import moments
 from tenter.operations.model import COMPUTE, CONDUCTOR, Kinds
 from tenter.operations.runner import Runner, Source, deadline_passed
+from tenter.plugins.emitter import SILENT, Emitter
 from tenter.store import hosts, lost, operations, presence
 
 LOG = logging.getLogger(__name__)
@@ -49,10 +51,12 @@ class Watch:
 
     def __init__(
         self, source: Source, runner: Runner, kinds: Kinds, conf: cfg.ConfigOpts, stopped: threading.Event,
-        back: Callable[[], None] = lambda: None,
+        back: Callable[[], None] = lambda: None, hooks: Emitter = SILENT,
     ) -> None:  # fmt: skip
-        """``back`` is called when the database answers again after it did not."""
-        self._back = back
+        """``back`` is called when the database answers again after it did not; ``hooks`` hear of hosts that went down
+        and came back."""
+        self._back, self._hooks = back, hooks
+        self._told_down: dict[str, tuple[float, bool]] = {}
         self._source, self._runner, self._kinds, self._conf, self._stopped = source, runner, kinds, conf, stopped
         self._seen: dict[str, tuple[float, float]] = {}
         self._leases = Leases(conf.operations.lease)
@@ -111,7 +115,20 @@ class Watch:
             if forced or at - seen[host][1] >= self._conf.compute.service_down_time:
                 down[host] = forced
         self._seen = seen
+        self._tell(signs, down)
         return {host: forced for host, forced in down.items() if host in wanted}
+
+    def _tell(self, signs: Mapping[str, tuple[float, bool]], down: Mapping[str, bool]) -> None:
+        """Tell which hosts went down since the last look, and which of those told as down have shown that they live."""
+        for host in signs.keys() & down.keys() - self._told_down.keys():
+            moments.service_down(self._hooks, COMPUTE, host, "declared" if down[host] else "silent")
+            self._told_down[host] = signs[host]
+        for host in self._told_down.keys() - down.keys():
+            # After a while without the database none counts as down any more: that is no sign of life.
+            if signs.get(host) != self._told_down[host]:
+                del self._told_down[host]
+                if host in signs:
+                    moments.service_up(self._hooks, COMPUTE, host)
 
     def _take_off(self, operation: operations.Operation) -> None:
         db, table = self._source.db, self._source.table

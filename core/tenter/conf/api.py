@@ -19,4 +19,6 @@ OPTS = [
     cfg.IntOpt("max_body_bytes", default=1 << 20, min=1024,
                help="Largest JSON body in bytes; image uploads are not limited by it."),
     cfg.IntOpt("max_instances_per_request", default=1000, min=1, help="Largest min_count/max_count of one create."),
+    cfg.MultiStrOpt("extensions", default=[],
+                    help="Name of an API extension that is served; give one line for each, in any number of files."),
 ]  # fmt: skip

@@ -29,6 +29,8 @@ OPTS = [
     cfg.StrOpt("network_driver", default="local",
                help="Name of the network driver (entry point group tenter.network)."),
     cfg.StrOpt("image_driver", default="local", help="Name of the image driver (entry point group tenter.image)."),
+    cfg.StrOpt("volume_driver", default="",
+               help="Name of the volume driver (entry point group tenter.volume). Empty: none."),
     cfg.StrOpt("identity_driver", default="local",
                help="Name of the identity driver (entry point group tenter.identity)."),
 ]  # fmt: skip

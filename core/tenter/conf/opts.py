@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from oslo_config import cfg
+from oslo_log import _options as log_options  # what its own entry point of oslo.config.opts names
 from oslo_log import log as oslo_logging
 
 from tenter import __version__
-from tenter.conf import api, cells, compute, database, fabric, operations, quota, scheduler
+from tenter.conf import api, cells, compute, database, fabric, hooks, operations, quota, scheduler
+from tenter.conf.files import Known, files_to_read, names_by_section
 
 SECTIONS: dict[str, Sequence[cfg.Opt]] = {
     "DEFAULT": fabric.OPTS,
@@ -17,6 +19,8 @@ SECTIONS: dict[str, Sequence[cfg.Opt]] = {
     "cells": cells.OPTS,
     "compute": compute.OPTS,
     "database": database.OPTS,
+    "hooks": hooks.OPTS,
+    "notifications": hooks.NOTIFICATION_OPTS,
     "operations": operations.OPTS,
     "quota": quota.OPTS,
     "scheduler": scheduler.OPTS,
@@ -24,18 +28,26 @@ SECTIONS: dict[str, Sequence[cfg.Opt]] = {
 
 
 def new_conf(
-    files: Sequence[str] | None = None, state_dir: str | Path | None = None, **overrides: object
+    files: Sequence[str] | None = None,
+    state_dir: str | Path | None = None,
+    directories: Sequence[str] | None = None,
+    *,
+    check: bool = True,
+    **overrides: object,
 ) -> cfg.ConfigOpts:
-    """Return a configuration read from ``files`` (default: the usual places), with options of the core registered.
+    """Return a configuration with the options of the core registered.
 
-    ``overrides`` set options after the files: ``port=…`` of DEFAULT, ``api__port=…`` of a section. Raises cfg.Error
-    with a sentence for a file that cannot be read or a value that is not allowed.
+    It is read from ``files`` and ``*.conf`` in ``directories``; without any, from the usual places. Variables of the
+    environment (``OS_SECTION__OPTION``) come before files, and ``overrides`` before both: ``host=…`` of DEFAULT,
+    ``api__port=…`` of a section. Raises cfg.Error with a sentence for a file that cannot be read or, if they are to be
+    checked, a value that is not allowed.
     """
     conf = cfg.ConfigOpts()
     oslo_logging.register_options(conf)
     for section, options in SECTIONS.items():
         conf.register_opts(options, group=None if section == "DEFAULT" else section)
-    conf([], project="tenter", version=__version__, default_config_files=list(files) if files else None)
+    conf([], project="tenter", version=__version__, default_config_files=files_to_read(files, directories),
+         default_config_dirs=[])  # fmt: skip
     if state_dir is not None:
         conf.set_override("state_dir", str(state_dir))
     for name, value in overrides.items():
@@ -45,9 +57,31 @@ def new_conf(
                 conf.set_override(option, value, group=section or None)
             except ValueError as exc:
                 raise cfg.Error(f"[{section or 'DEFAULT'}] {option} = {value}: {exc}") from exc
-    for section, options in SECTIONS.items():
-        check_values(conf, section, options)
+    for problem in problems(conf) if check else ():
+        raise cfg.Error(problem)
     return conf
+
+
+def problems(conf: cfg.ConfigOpts) -> list[str]:
+    """Return a sentence for each value of the core's options that is not allowed."""
+    found = []
+    for section, options in SECTIONS.items():
+        for option in options:
+            try:
+                check_values(conf, section, [option])
+            except cfg.Error as exc:
+                found.append(str(exc))
+    return found
+
+
+def known_options(conf: cfg.ConfigOpts) -> Known:
+    """Return what is known without plugins: options of the core, of the log, of oslo.config itself and its sources."""
+    log = [(section or "DEFAULT", found) for section, found in log_options.list_opts()]
+    known = names_by_section([*list_opts(), *log])
+    known["DEFAULT"] |= {name for name in conf if name not in known}
+    for source in conf.config_source or ():
+        known[source.lower()] = set(conf[source])
+    return known
 
 
 def check_values(conf: cfg.ConfigOpts, section: str, options: Sequence[cfg.Opt]) -> None:

@@ -19,7 +19,7 @@ from tenter import errors, objects
 from tenter.cells import Cell
 from tenter.contracts.scheduling import PlacementRequest
 from tenter.contracts.virt import PowerState
-from tenter.operations import faults, ports
+from tenter.operations import faults, moments, ports
 from tenter.operations.model import COMPUTE, CONDUCTOR, Apply, LeftBehind, OperationKind, Outcome, Step, StepContext
 from tenter.scheduler import Candidate, Scheduler
 from tenter.scheduler.pipeline import no_valid_host
@@ -70,6 +70,7 @@ def schedule(context: StepContext) -> Outcome:
         earlier = _made_earlier(context)
         if earlier is not None:
             return earlier
+    moments.before_scheduling(context.hooks, row, operation.request_id)
     decision = _scheduler(context).select(placement_request(row))
     for candidate in decision.candidates:
         in_cell = _held_in_cell(operation, candidate)
@@ -159,6 +160,11 @@ def _take_place(context: StepContext, in_cell: Operation, candidate: Candidate, 
 
     def then() -> None:
         changes = won[-1]
+        if changes is not None:
+            placed = {**row, **changes}
+            moments.claimed(
+                context.hooks, placed, in_cell.request_id, _position(candidate), amounts(row["flavor"])
+            )  # fmt: skip
         try:
             with cell.db.write() as connection:
                 if changes is None:
@@ -215,8 +221,9 @@ def confirm(context: StepContext) -> Outcome:
         return Outcome(gone=True, apply=lambda connection: _withdraw(connection, operation))
     values = {"task_state": "spawning", **changes}
     return Outcome(
-        next="spawn", host=operation.host, apply=lambda connection: instances.set_values(connection, uuid, **values)
-    )
+        next="spawn", host=operation.host, apply=lambda connection: instances.set_values(connection, uuid, **values),
+        then=lambda: moments.claimed(context.hooks, row, operation.request_id, row, amounts(row["flavor"])),
+    )  # fmt: skip
 
 
 def _in_cell(context: StepContext) -> bool:
@@ -243,15 +250,23 @@ def spawn(context: StepContext) -> Outcome:
         )  # fmt: skip
         hosts.build_succeeded(connection, instance.node_uuid)
 
-    return Outcome(apply=apply)
+    running = int(PowerState.RUNNING)
+    return Outcome(
+        apply=apply, then=lambda: moments.spawned(context.hooks, instance, operation.request_id, running)
+    )
 
 
 def lost(context: StepContext) -> Outcome:
     """Take the build off a host that is away; what it may have made stays claimed there until it is back."""
     operation = context.operation
     host = str(operation.host)
-    failed = {**operation.data.get("hosts", {}), host: "The host gave no sign of life any more."}
-    return Outcome(next="reschedule", data={"hosts": failed}, apply=_leave(context))
+    reason = "The host gave no sign of life any more."
+    failed = {**operation.data.get("hosts", {}), host: reason}
+    before = moments.server_of(context)
+    return Outcome(
+        next="reschedule", data={"hosts": failed}, apply=_leave(context),
+        then=lambda: moments.build_failed(context.hooks, before, operation, reason, False),
+    )  # fmt: skip
 
 
 def _leave(context: StepContext) -> Apply:
@@ -274,9 +289,11 @@ def reschedule(context: StepContext) -> Outcome:
     failed: Mapping[str, str] = operation.data["hosts"]
     with context.db.read() as connection:
         table = cell_schema.instances
-        row = connection.execute(sa.select(table).where(table.c.uuid == operation.instance_uuid)).mappings().one()
+        query = sa.select(table).where(table.c.uuid == operation.instance_uuid)
+        row = dict(connection.execute(query).mappings().one())
     if len(failed) < context.conf.operations.max_attempts:
-        request = placement_request(dict(row), frozenset(failed))
+        request = placement_request(row, frozenset(failed))
+        moments.before_scheduling(context.hooks, row, operation.request_id, failed)
         decision = _scheduler(context).select(request, context.cell_uuid)
         for candidate in decision.candidates:
             try:
@@ -291,6 +308,9 @@ def reschedule(context: StepContext) -> Outcome:
                     )
             except claims.ClaimLost:
                 continue
+            moments.claimed(
+                context.hooks, row, operation.request_id, _position(candidate), amounts(row["flavor"])
+            )
             return Outcome(next="spawn", host=candidate.view.host)
     raise errors.NoValidHost(
         "No valid host was found. " + " ".join(f"{host}: {reason}" for host, reason in failed.items())
@@ -327,16 +347,21 @@ class Build(OperationKind):
         if step == "spawn" and host and context.host_side is not None and not isinstance(cause, faults.WILL_NOT_MEND):
             return self._failed_on(context, host, error, leave)
 
+        before, reason = moments.server_of(context), faults.sentence(error)
+
         def apply(connection: sa.Connection) -> None:
             if leave is not None:
                 leave(connection)
             claims.give_back(connection, operation.instance_uuid)
             instances.finish_task(
                 connection, operation.instance_uuid, operation.uuid, vm_state="error",
-                fault=faults.fault(faults.sentence(error)), host=None, node=None, node_uuid=None, network_info=[],
+                fault=faults.fault(reason), host=None, node=None, node_uuid=None, network_info=[],
             )  # fmt: skip
 
-        return Outcome(state="failed", error=faults.as_error(error, host or "conductor"), apply=apply)
+        return Outcome(
+            state="failed", error=faults.as_error(error, host or "conductor"), apply=apply,
+            then=lambda: moments.build_failed(context.hooks, before, operation, reason, True),
+        )  # fmt: skip
 
     def abandon(self, context: StepContext, step: str) -> None:
         """Remove the guest and the ports that a process which died while spawning may have left on this host."""
@@ -345,23 +370,30 @@ class Build(OperationKind):
 
     def _failed_on(self, context: StepContext, host: str, error: Exception, leave: Apply | None) -> Outcome:
         operation = context.operation
-        failed = {**operation.data.get("hosts", {}), host: faults.sentence(error)}
+        reason = faults.sentence(error)
+        failed = {**operation.data.get("hosts", {}), host: reason}
+        before = moments.server_of(context)
 
         def apply(connection: sa.Connection) -> None:
             hosts.build_failed(connection, operation.instance_uuid)
             if leave is not None:
                 leave(connection)
 
-        return Outcome(next="reschedule", data={"hosts": failed}, apply=apply)
+        return Outcome(
+            next="reschedule", data={"hosts": failed}, apply=apply,
+            then=lambda: moments.build_failed(context.hooks, before, operation, reason, False),
+        )  # fmt: skip
 
     def _unplaced(self, context: StepContext, error: Exception) -> Outcome:
-        uuid = context.operation.instance_uuid
+        operation, reason = context.operation, faults.sentence(error)
+        before = moments.server_of(context)
         return Outcome(
             state="failed",
             error=faults.as_error(error, "scheduler"),
             apply=lambda connection: instances.lose_place(
-                connection, uuid, vm_state="error", task_state=None, fault=faults.fault(faults.sentence(error))
+                connection, operation.instance_uuid, vm_state="error", task_state=None, fault=faults.fault(reason)
             ),
+            then=lambda: moments.build_failed(context.hooks, before, operation, reason, True),
         )
 
     def _unconfirmed(self, context: StepContext, error: Exception) -> Outcome | None:
@@ -374,4 +406,4 @@ class Build(OperationKind):
         # Not before: the conductor that scheduled may be slow and take the place until then, but not afterwards.
         if _in_cell(context):
             return None
-        return Outcome(gone=True, apply=lambda connection: _withdraw(connection, operation))
+        return Outcome(gone=True, apply=lambda connection: _withdraw(connection, operation), then=lost.then)

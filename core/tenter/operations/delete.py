@@ -21,7 +21,7 @@ from oslo_config import cfg
 
 from tenter import errors
 from tenter.cells import Cell
-from tenter.operations import faults, ports
+from tenter.operations import faults, moments, ports
 from tenter.operations.model import COMPUTE, CONDUCTOR, OperationKind, Outcome, Step, StepContext
 from tenter.store import cell_schema, hosts, instances, leftovers, operations, presence
 from tenter.store.engine import now
@@ -121,13 +121,14 @@ def abandon(context: StepContext) -> Outcome:
     uuid, trouble = context.operation.instance_uuid, context.operation.data.get("trouble")
     # On a host that lives the guest may still send: its addresses are not given to others before it is removed.
     vifs = [] if trouble else _give_back_ports(context)
+    before = moments.server_of(context)
     _forget_place(context)
 
     def apply(connection: sa.Connection) -> None:
         leftovers.leave(connection, uuid, "deleted", vifs, trouble)
         instances.remove(connection, uuid)
 
-    return Outcome(apply=apply)
+    return Outcome(apply=apply, then=lambda: moments.deleted(context.hooks, before, context.operation.request_id))
 
 
 def finish(context: StepContext) -> Outcome:
@@ -136,8 +137,12 @@ def finish(context: StepContext) -> Outcome:
     if not context.operation.host:
         # No host removed the ports: there is none, but one that was lost may have made some since.
         _give_back_ports(context)
+    before = moments.server_of(context)
     _forget_place(context)
-    return Outcome(apply=lambda connection: instances.remove(connection, uuid))
+    return Outcome(
+        apply=lambda connection: instances.remove(connection, uuid),
+        then=lambda: moments.deleted(context.hooks, before, context.operation.request_id),
+    )
 
 
 def _give_back_ports(context: StepContext) -> list[dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from tenter.cells import Cell, Cells
 from tenter.cells.asking import Asking
 from tenter.cells.database import CellDatabase
 from tenter.operations.requests import Requests
+from tenter.plugins.emitter import SILENT, Emitter
 from tenter.store import cells as cell_rows
 from tenter.store import flavors, migrate
 from tenter.store.cells import CellRow
@@ -25,7 +27,7 @@ PATIENCE = 30.0
 
 @dataclass(frozen=True)
 class Fabric:
-    """The databases, the cells, the bus, and what may be asked."""
+    """The databases, the cells, the bus, what may be asked, and who is told what happens."""
 
     conf: cfg.ConfigOpts
     state_dir: Path
@@ -33,9 +35,11 @@ class Fabric:
     cells: Cells
     bus: Bus
     requests: Requests
+    hooks: Emitter = SILENT
 
     def close(self) -> None:
-        """Close the databases."""
+        """Tell listeners what they have not heard yet, and close the databases."""
+        self.hooks.close()
         self.api_db.close()
         self.cells.close()
 
@@ -95,13 +99,24 @@ def add_cell(conf: cfg.ConfigOpts, api_db: Database, name: str, url: str | None 
     return Cell(row.uuid, row.name, db, row.disabled)
 
 
-def open_fabric(conf: cfg.ConfigOpts, bus: Bus, embedded: bool = True, many: bool = False) -> Fabric:
+def _silent(conf: cfg.ConfigOpts) -> Emitter:
+    return SILENT
+
+
+def open_fabric(
+    conf: cfg.ConfigOpts,
+    bus: Bus,
+    embedded: bool = True,
+    many: bool = False,
+    hooks: Callable[[cfg.ConfigOpts], Emitter] = _silent,
+) -> Fabric:
     """Open the API database and return the fabric with all its cells.
 
     ``embedded``: the first cell is this process's own; it is made if it is not there, and must be usable. Databases of
     other cells are opened when they are first used, and again and again while they are away. ``many``: this process
-    works in many cells, and waits for none of them longer than ``[cells] timeout``. Raises Unavailable if a database
-    that is needed cannot be reached, Conflict if one is newer than this release.
+    works in many cells, and waits for none of them longer than ``[cells] timeout``. ``hooks`` opens what tells
+    listeners what happens, once all else is open; it is closed with the fabric. Raises Unavailable if a database that
+    is needed cannot be reached, Conflict if one is newer than this release.
     """
     api_db = open_api_database(conf)
     own: list[Cell] = []
@@ -121,4 +136,7 @@ def open_fabric(conf: cfg.ConfigOpts, bus: Bus, embedded: bool = True, many: boo
         else:
             own.append(add_cell(conf, api_db, FIRST_CELL))
     cells = Cells(api_db, own, opener, asking=Asking(conf.cells.timeout, conf.cells.retry_interval))
-    return Fabric(conf, Path(conf.state_dir), api_db, cells, bus, Requests(conf, api_db, cells, bus))
+    emitter = hooks(conf)
+    return Fabric(
+        conf, Path(conf.state_dir), api_db, cells, bus, Requests(conf, api_db, cells, bus, emitter), emitter
+    )

@@ -18,6 +18,7 @@ from tenter.bus import Bus
 from tenter.cells import Cells
 from tenter.contracts.network import NetworkDriver
 from tenter.contracts.virt import PowerState
+from tenter.plugins.emitter import SILENT, Emitter
 from tenter.scheduler import Scheduler
 from tenter.store.engine import Database
 from tenter.store.operations import Operation
@@ -127,6 +128,8 @@ class StepContext:
     host_side: HostSide | None = None
     network: NetworkDriver | None = None
     """Of a conductor, where it has one: for giving back ports without the host they were on."""
+
+    hooks: Emitter = SILENT
 
     @property
     def host(self) -> HostSide:

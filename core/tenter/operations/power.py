@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from tenter import errors, objects
 from tenter.contracts.virt import PowerState
-from tenter.operations import faults
+from tenter.operations import faults, moments
 from tenter.operations.model import COMPUTE, OperationKind, Outcome, Step, StepContext
 from tenter.store import instances
 from tenter.store.engine import now
@@ -20,20 +20,24 @@ VM_STATES = {PowerState.RUNNING: "active", PowerState.SHUTDOWN: "stopped", Power
 def finished(context: StepContext, instance: objects.Instance, **values: Any) -> Outcome:
     """Return the outcome of a task that ended well: the states as the hypervisor says."""
     power = context.host.power_state(instance)
+    vm_state, hooks, request_id = VM_STATES.get(power, "error"), context.hooks, context.operation.request_id
 
     def apply(connection: sa.Connection) -> None:
         instances.finish_task(
             connection, instance.uuid, context.operation.uuid, power_state=int(power),
-            vm_state=VM_STATES.get(power, "error"), fault=None, **values,
+            vm_state=vm_state, fault=None, **values,
         )  # fmt: skip
 
-    return Outcome(apply=apply)
+    return Outcome(
+        apply=apply, then=lambda: moments.state_changed(hooks, instance, request_id, vm_state, int(power))
+    )
 
 
 def failed(context: StepContext, error: Exception, vm_state: str | None = None) -> Outcome:
     """Return the outcome of a task that failed: a fault, and the states as the hypervisor says (or ``vm_state``)."""
     operation = context.operation
     values: dict[str, Any] = {"fault": faults.fault(faults.sentence(error))}
+    before, hooks = moments.server_of(context), context.hooks
     if vm_state is None and context.host_side is None:
         vm_state = "error"
     elif vm_state is None:
@@ -48,7 +52,10 @@ def failed(context: StepContext, error: Exception, vm_state: str | None = None) 
     def apply(connection: sa.Connection) -> None:
         instances.finish_task(connection, operation.instance_uuid, operation.uuid, **values)
 
-    return Outcome(state="failed", error=faults.as_error(error, operation.host), apply=apply)
+    def then() -> None:
+        moments.state_changed(hooks, before, operation.request_id, values["vm_state"], values.get("power_state"))
+
+    return Outcome(state="failed", error=faults.as_error(error, operation.host), apply=apply, then=then)
 
 
 class PowerKind(OperationKind):

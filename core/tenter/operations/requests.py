@@ -17,9 +17,10 @@ from tenter.cells import Cell, Cells
 from tenter.conf.operations import deadline_of
 from tenter.contracts.image import Image
 from tenter.contracts.network import RequestedNetwork
-from tenter.operations import delete
+from tenter.operations import delete, moments
 from tenter.operations.model import COMPUTE, CONDUCTOR
 from tenter.operations.records import image_meta, instance_rows, rebuilt_spec
+from tenter.plugins.emitter import SILENT, Emitter
 from tenter.store import instances, operations, quota
 from tenter.store.api_schema import operations as api_operations
 from tenter.store.api_schema import places
@@ -104,8 +105,10 @@ class Created:
 class Requests:
     """The write side of the API. Every method raises NotFound for a server that the caller may not know of."""
 
-    def __init__(self, conf: cfg.ConfigOpts, api_db: Database, cells: Cells, bus: Bus) -> None:
-        self._conf, self._api_db, self._cells, self._bus = conf, api_db, cells, bus
+    def __init__(
+        self, conf: cfg.ConfigOpts, api_db: Database, cells: Cells, bus: Bus, hooks: Emitter = SILENT
+    ) -> None:
+        self._conf, self._api_db, self._cells, self._bus, self._hooks = conf, api_db, cells, bus, hooks
 
     def create(self, caller: Caller, request: CreateServers) -> Created:
         """Record the servers and their builds; they appear in BUILD at once.
@@ -132,6 +135,7 @@ class Requests:
             limits = quota.limits_of(connection, self._conf, caller.project_id)
             instances.take_places(connection, rows, limits)
             operations.insert(connection, api_operations, *builds)
+        moments.create_requested(self._hooks, rows, caller.request_id)
         for build in builds:
             self._bus.ring(CONDUCTOR, None, build.uuid)
         return Created(tuple(row["uuid"] for row in rows), reservation_id)
@@ -148,33 +152,40 @@ class Requests:
         if place["state"] != instances.PLACED:
             self._refuse_locked(caller, uuid, place["record"])
             if self._delete_unplaced(uuid):
+                moments.delete_requested(self._hooks, place, place["record"], caller.request_id)
+                moments.deleted(self._hooks, place["record"], caller.request_id)
                 return
             place = self._place(caller, uuid)
         operation = self._operation(caller, "delete", uuid, "carry", CONDUCTOR, None)
+        seen: list[Mapping[str, Any] | None] = []
 
         def change(cell: Cell) -> delete.Entry:
             with cell.db.write() as connection:
+                if self._hooks.active:
+                    seen.append(instances.row_of(connection, uuid))
                 return delete.enter(connection, operation, self._conf, caller.is_admin)
 
         try:
             entry = self._cells.change(place["cell_uuid"], change)
         except errors.Unavailable:
             self._refuse_locked(caller, uuid, place["brief"])
-            self._want_delete(operation)
+            self._want_delete(operation, place)
             return
         if not entry.found:
             raise _not_found(uuid)
         if entry.locked:
             raise _locked(uuid)
         if entry.operation is not None:
+            moments.delete_requested(self._hooks, place, seen[-1] if seen else None, caller.request_id)
             role, host = entry.operation.role, entry.operation.host
             self._bus.ring(role, host if role == COMPUTE else None, operation.uuid, place["cell_uuid"])
 
-    def _want_delete(self, operation: Operation) -> None:
+    def _want_delete(self, operation: Operation, place: Mapping[str, Any]) -> None:
         with self._api_db.write() as connection:
             if not instances.want_delete(connection, operation.instance_uuid):
                 return
             operations.insert(connection, api_operations, operation)
+        moments.delete_requested(self._hooks, place, None, operation.request_id)
         self._bus.ring(CONDUCTOR, None, operation.uuid)
 
     def _refuse_locked(self, caller: Caller, uuid: str, known: Mapping[str, Any] | None) -> None:

@@ -20,7 +20,9 @@ from tenter import errors
 from tenter.bus import Bus
 from tenter.cells import Cells
 from tenter.contracts.network import NetworkDriver
+from tenter.operations import moments
 from tenter.operations.model import COMPUTE, Guard, HostSide, Kinds, LeftBehind, Outcome, StepContext
+from tenter.plugins.emitter import SILENT, Emitter
 from tenter.scheduler import Scheduler
 from tenter.store import operations
 from tenter.store.engine import Database, now
@@ -79,12 +81,13 @@ class Runner:
         host_side: HostSide | None = None,
         network: NetworkDriver | None = None,
         guard: Guard | None = None,
+        hooks: Emitter = SILENT,
     ) -> None:
         self.role, self.host = role, host
         self.owner = f"{role}:{host or '-'}:{os.getpid()}:{uuidlib.uuid4().hex[:12]}"
         self._sources, self._kinds, self._bus, self._cells = list(sources), kinds, bus, cells
         self._conf, self._api_db, self._scheduler, self._host_side = conf, api_db, scheduler, host_side
-        self._network, self._guard = network, guard
+        self._network, self._guard, self._hooks = network, guard, hooks
         self._workers = workers
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix=f"{role}-step")
         self._bell = threading.Condition()
@@ -338,7 +341,7 @@ class Runner:
         return StepContext(
             operation=operation, db=source.db, table=source.table, cells=self._cells, bus=self._bus,
             api_db=self._api_db, conf=self._conf, cancelled=cancelled, cell_uuid=source.cell_uuid,
-            scheduler=self._scheduler, host_side=self._host_side, network=self._network,
+            scheduler=self._scheduler, host_side=self._host_side, network=self._network, hooks=self._hooks,
         )  # fmt: skip
 
     def _write(self, source: Source, operation: Operation, outcome: Outcome, event: dict[str, Any]) -> None:
@@ -370,6 +373,7 @@ class Runner:
             self._bus.ring(role, outcome.host if role == COMPUTE else None, operation.uuid, source.cell_uuid)
         elif not outcome.gone and outcome.again is None:
             LOG.info("%s: %s", operation.kind, outcome.state)
+            moments.operation_ended(self._hooks, operation, outcome.state, outcome.error)
         self._wake(source, waiting)
 
     def _wake(self, source: Source, waiting: Sequence[tuple[str, str, str | None]]) -> None:
@@ -382,6 +386,7 @@ class Runner:
             self._guard.disown(operation.instance_uuid)
         if isinstance(error, operations.Cancelled):
             operations.finish_cancelled(source.db, source.table, operation)
+            moments.operation_ended(self._hooks, operation, operations.CANCELLED)
             with source.db.read() as connection:
                 waiting = operations.waiting(connection, source.table, operation.instance_uuid)
             self._wake(source, waiting)

@@ -179,18 +179,25 @@ def forget_place(connection: sa.Connection, uuid: str, unplaced: bool = False) -
     return True
 
 
+def row_of(connection: sa.Connection, uuid: str) -> Mapping[str, Any] | None:
+    """Return the row of an instance of a cell, None if the cell does not have it."""
+    row = _GET.rows(connection, {"p_uuid": uuid}).mappings().first()
+    return None if row is None else dict(row)
+
+
 def get(db: Database, uuid: str) -> objects.Instance:
     """Return an instance of a cell. Raises NotFound."""
     with db.read() as connection:
-        row = _GET.rows(connection, {"p_uuid": uuid}).mappings().first()
+        row = row_of(connection, uuid)
     if row is None:
         raise errors.NotFound(f"Instance {uuid} could not be found.")
-    return objects.Instance.from_mapping(dict(row))
+    return objects.Instance.from_mapping(row)
 
 
 def on_host(db: Database, host: str) -> Sequence[Mapping[str, Any]]:
-    """Return uuid, states and name of every instance on a host."""
-    columns = (instances.c.uuid, instances.c.vm_state, instances.c.task_state, instances.c.power_state)
+    """Return uuid, owner, name, host and states of every instance on a host."""
+    c = instances.c
+    columns = (c.uuid, c.project_id, c.user_id, c.display_name, c.host, c.vm_state, c.task_state, c.power_state)
     with db.read() as connection:
         rows = connection.execute(sa.select(*columns).where(instances.c.host == host)).mappings().all()
     return [dict(row) for row in rows]

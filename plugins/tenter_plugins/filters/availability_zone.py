@@ -9,6 +9,8 @@ from tenter.contracts.scheduling import HostView, PlacementRequest
 class AvailabilityZoneFilter(HostFilter):
     """Accepts hosts of the requested availability zone, or any if none was requested."""
 
+    contract = "filter 1.0"
+
     def accepts(self, host: HostView, request: PlacementRequest) -> Verdict:
         """Return no for a host of another zone."""
         if request.zone is None or request.zone == host.zone:

@@ -9,6 +9,8 @@ from tenter.contracts.scheduling import HostView, PlacementRequest
 class ComputeFilter(HostFilter):
     """Accepts hosts whose service is enabled and has given a sign of life lately."""
 
+    contract = "filter 1.0"
+
     def accepts(self, host: HostView, request: PlacementRequest) -> Verdict:
         """Return no for a host that is disabled or down."""
         if not host.enabled:

@@ -11,6 +11,8 @@ CODES = {"VCPU": "cpu.short", "MEMORY_MB": "ram.short", "DISK_GB": "disk.short"}
 class ResourceFilter(HostFilter):
     """Accepts hosts whose free capacity covers the request (the claim decides once more, atomically)."""
 
+    contract = "filter 1.0"
+
     def accepts(self, host: HostView, request: PlacementRequest) -> Verdict:
         """Return no with what was asked and what is free of the first class that is short."""
         for resource_class, asked in request.resources.items():

@@ -54,9 +54,15 @@ OPTS = [
 ]  # fmt: skip
 
 
+def list_opts() -> list[tuple[str, list[cfg.Opt]]]:
+    """Return the options by section (entry point ``oslo.config.opts``)."""
+    return [("fake", list(OPTS))]
+
+
 class FakeDriver(VirtDriver, SupportsConsoleOutput):
     """Keeps guests as JSON files; boots in no time."""
 
+    contract = "virt 1.0"
     section = "fake"
     options = OPTS
 

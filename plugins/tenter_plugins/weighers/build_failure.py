@@ -2,27 +2,18 @@
 
 from __future__ import annotations
 
-from oslo_config import cfg
-
 from tenter.contracts.scheduling import HostView, PlacementRequest
 from tenter.contracts.weigher import HostWeigher
+from tenter_plugins.weighers.options import BUILD_FAILURE, SECTION
 
 
 class BuildFailureWeigher(HostWeigher):
     """The more builds in a row a host failed, the worse, once they are as many as the option says. One that succeeds
     makes the host as good as any other."""
 
-    section = "weighers"
-    options = (
-        cfg.FloatOpt(
-            "build_failure_weight_multiplier", default=1000.0, min=0,
-            help="How much it counts against a host that it failed builds in a row; 0 does not count it.",
-        ),
-        cfg.IntOpt(
-            "build_failure_threshold", default=3, min=1,
-            help="Builds in a row that a host must have failed before they count against it.",
-        ),
-    )  # fmt: skip
+    contract = "weigher 1.0"
+    section = SECTION
+    options = BUILD_FAILURE
 
     def weigh(self, host: HostView, request: PlacementRequest) -> float:
         """Return the failed builds in a row, 0 below the threshold."""

@@ -4,24 +4,18 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from oslo_config import cfg
-
 from tenter.contracts.scheduling import HostView, PlacementRequest
 from tenter.contracts.weigher import HostWeigher
-
-
-def _option(name: str, what: str) -> cfg.Opt:
-    return cfg.FloatOpt(
-        name, default=1.0, help=f"How much free {what} counts; negative stacks instances instead of spreading them."
-    )
+from tenter_plugins.weighers.options import CPU, DISK, RAM, SECTION
 
 
 class FreeResourceWeigher(HostWeigher):
     """The more is free of one resource class, the better."""
 
+    contract = "weigher 1.0"
     resource_class: ClassVar[str]
     multiplier_option: ClassVar[str]
-    section = "weighers"
+    section = SECTION
 
     def weigh(self, host: HostView, request: PlacementRequest) -> float:
         """Return what is free on the host."""
@@ -37,21 +31,21 @@ class CPUWeigher(FreeResourceWeigher):
     """Prefers hosts with more free vCPUs."""
 
     resource_class = "VCPU"
-    multiplier_option = "cpu_weight_multiplier"
-    options = (_option("cpu_weight_multiplier", "vCPUs"),)
+    multiplier_option = CPU.dest
+    options = (CPU,)
 
 
 class RAMWeigher(FreeResourceWeigher):
     """Prefers hosts with more free memory."""
 
     resource_class = "MEMORY_MB"
-    multiplier_option = "ram_weight_multiplier"
-    options = (_option("ram_weight_multiplier", "memory"),)
+    multiplier_option = RAM.dest
+    options = (RAM,)
 
 
 class DiskWeigher(FreeResourceWeigher):
     """Prefers hosts with more free disk."""
 
     resource_class = "DISK_GB"
-    multiplier_option = "disk_weight_multiplier"
-    options = (_option("disk_weight_multiplier", "disk"),)
+    multiplier_option = DISK.dest
+    options = (DISK,)

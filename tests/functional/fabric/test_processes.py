@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import sqlite3
 import subprocess
 import time
@@ -183,6 +184,31 @@ def test_a_cloud_of_processes(cloud: Processes) -> None:
         code, err = cloud.end(name)
         assert code == 0 and "Traceback" not in err, (name, err)
     assert run(*cloud.words("status", "api"))[0] == 1
+
+
+def test_each_process_tells_what_it_does(cloud: Processes) -> None:
+    told = cloud.directory / "told"
+    with cloud.conf_file.open("a") as conf:
+        conf.write(f"[notifications]\nnotifiers = file\n[notifier_file]\npath = {told}\n")
+    image = cloud.start().image()
+    uuid = cloud.boot("told", image)
+    cloud.settled()
+    host = cloud.host_of(uuid)
+    assert cloud.compute("DELETE", f"/servers/{uuid}")[0] == 204
+    cloud.until(lambda: cloud.servers() == {})
+    for name in list(cloud.running):
+        assert cloud.end(name)[0] == 0
+    events = [json.loads(line) for line in told.read_text().splitlines()]
+    here = socket.gethostname()
+    assert {event["event_type"]: event["publisher"] for event in events if uuid in str(event["payload"])} == {
+        "server.create_requested": here, "server.before_scheduling": here, "server.claimed": here,
+        "server.network_allocated": host, "server.spawned": host, "server.state_changed": host,
+        "operation.ended": here, "server.delete_requested": here, "server.deleted": here,
+    }  # fmt: skip
+    services = {(event["event_type"], event["payload"]["service_host"]) for event in events if "binary" in
+                event["payload"]}  # fmt: skip
+    hosts = {here, "north-1", "south-1"}
+    assert services == {(f"service.{what}", name) for what in ("up", "down") for name in hosts}
 
 
 def test_a_cell_that_goes_away_does_not_stop_the_other(cloud: Processes) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid as uuidlib
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ import sqlalchemy as sa
 from prometheus_client.parser import text_string_to_metric_families
 
 from tenter.cells import Cell
+from tenter.plugins.emitter import HookCount, HookFigures
 from tenter.store import api_schema, audits, cell_schema, operations
 from tenter.store.engine import now, sqlite_url
 from tests.helpers.databases import MoodyDatabase
@@ -193,3 +195,17 @@ def test_the_library_is_loaded_when_it_is_first_needed() -> None:
 
     code = "import sys, tenter_api.app; sys.exit('prometheus_client' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], timeout=60, check=False).returncode == 0
+
+
+def test_what_became_of_hook_listeners_in_this_process(api: Monitored) -> None:
+    counts = [HookCount("hook", "slow", "spawned", 5, 1, 2), HookCount("notifier", "file", "spawned", 7, 0, 0)]
+    api.fabric.hooks = SimpleNamespace(figures=lambda: HookFigures(counts, [("hook", "slow")], 3))
+    found = api.samples()
+    slow = {"kind": "hook", "plugin": "slow", "hook": "spawned"}
+    assert found[of("hook_calls_total", **slow)] == 5
+    assert found[of("hook_failures_total", **slow)] == 1
+    assert found[of("hook_slow_total", **slow)] == 2
+    assert found[of("hook_calls_total", kind="notifier", plugin="file", hook="spawned")] == 7
+    assert found[of("hook_taken_out", kind="hook", plugin="slow")] == 1
+    assert found[of("hook_taken_out", kind="notifier", plugin="file")] == 0
+    assert found[of("hook_dropped_total")] == 3

@@ -9,6 +9,9 @@ from oslo_config import cfg
 
 from tenter.conf import list_opts, new_conf
 from tenter.conf.fabric import default_state_dir
+from tenter.conf.opts import problems
+
+Environment = pytest.MonkeyPatch
 
 
 @pytest.fixture
@@ -39,6 +42,25 @@ def test_a_value_that_is_not_allowed(file: Path, text: str, said: str) -> None:
 def test_an_override_that_is_not_allowed(file: Path) -> None:
     with pytest.raises(cfg.Error, match=r"\[api\] port = 70000: "):
         new_conf([str(file)], api__port=70000)
+
+
+def test_the_environment_comes_before_files_and_after_the_command_line(file: Path, monkeypatch: Environment) -> None:
+    monkeypatch.setenv("OS_DATABASE__API_CONNECTION", "postgresql://tenter:secret@db/api")
+    monkeypatch.setenv("OS_API__PORT", "4321")
+    monkeypatch.setenv("OS_DEFAULT__HOST", "here")
+    conf = new_conf([str(file)])
+    assert conf.database.api_connection == "postgresql://tenter:secret@db/api"
+    assert (conf.api.port, conf.host) == (4321, "here")
+    assert new_conf([str(file)], api__port=1).api.port == 1
+    monkeypatch.setenv("OS_API__PORT", "many")
+    with pytest.raises(cfg.Error, match=r"\[api\] port: "):
+        new_conf([str(file)])
+
+
+def test_problems_are_all_of_them(file: Path) -> None:
+    file.write_text("[api]\nport = 99999\nthreads = none\n[compute]\nworkers = 0\n")
+    found = problems(new_conf([str(file)], check=False))
+    assert [sentence.partition(":")[0] for sentence in found] == ["[api] port", "[api] threads", "[compute] workers"]
 
 
 def test_every_option_has_help_and_a_section_of_its_own() -> None:

@@ -1,136 +1,220 @@
-"""A plugin that cannot be loaded breaks itself, with one sentence that says what to do."""
+"""A plugin that cannot be loaded breaks itself, with one sentence that says which distribution and what to do."""
 
 from __future__ import annotations
 
 import logging
 import sys
-import types
-from collections.abc import Iterator
-from importlib import metadata
 from pathlib import Path
-from typing import Any
 
 import pytest
 from oslo_config import cfg
-from stevedore import extension
 
 from tenter import errors, plugins
 from tenter.conf import new_conf
-from tenter.contracts.base import PluginSetup
-from tenter.contracts.filter import ACCEPT, HostFilter
+from tenter.contracts.filter import HostFilter
 from tenter.contracts.virt import VirtDriver
 from tenter_plugins.virt.fake import FakeDriver
+from tests.unit.plugins.conftest import Install
 
-Add = Any
+FILTERS = "tenter.scheduler.filters"
+MODULE = """
+    import sys
+    from oslo_config import cfg
+    from tenter import errors
+    from tenter.contracts.filter import ACCEPT, HostFilter
+    from tenter.contracts.virt import VirtDriver
 
+    class Undeclared(HostFilter):
+        def accepts(self, host, request):
+            return ACCEPT
 
-class Good(HostFilter):
-    section = "good"
-    options = (cfg.IntOpt("size", default=3),)
+    class Good(Undeclared):
+        contract = "filter 1.0"
+        section = "good"
+        options = (cfg.IntOpt("size", default=3, help="Size."),)
 
-    def accepts(self, host: Any, request: Any) -> Any:
-        return ACCEPT
+    class Inherits(Good):
+        pass
 
+    class Newer(Good):
+        contract = "filter 1.1"
 
-class Newer(Good):
-    contract = "filter 1.1"
+    class Older(Good):
+        contract = "filter 0.9"
 
+    class Nonsense(Good):
+        contract = "filter one"
 
-class Older(Good):
-    contract = "filter 0.9"
+    class Unfinished(HostFilter):
+        contract = "filter 1.0"
 
+    class Raising(Good):
+        def __init__(self, setup):
+            raise RuntimeError("no such bus,\\nbut another")
 
-class Nonsense(Good):
-    contract = "filter one"
+    class Mute(Good):
+        def __init__(self, setup):
+            raise KeyError
 
+    class Exiting(Good):
+        def __init__(self, setup):
+            sys.exit(3)
 
-class Raising(Good):
-    def __init__(self, setup: PluginSetup) -> None:
-        raise RuntimeError("no such bus")
+    class Away(Good):
+        def __init__(self, setup):
+            raise errors.Unavailable("The acme daemon does not answer.", port=7)
+
+    class Clashing(Good):
+        section = "api"
+        options = (cfg.StrOpt("port"),)
+
+    class Odd(Good):
+        options = ("size",)
+
+    VALUE = ACCEPT
+"""
 
 
 @pytest.fixture
-def add(monkeypatch: pytest.MonkeyPatch) -> Iterator[Add]:
-    """Make entry points of group ``tenter.scheduler.filters`` for this test."""
-    module = types.ModuleType("tenter_test_plugins")
-    module.__dict__.update({name: value for name, value in globals().items() if not name.startswith("__")})
-    monkeypatch.setitem(sys.modules, module.__name__, module)
-    group = plugins.GROUPS["filter"]
-    real = extension.ExtensionManager.list_entry_points
-    mine: list[metadata.EntryPoint] = []
-
-    def entry_points(self: Any) -> list[metadata.EntryPoint]:
-        return [*real(self), *mine] if self.namespace == group else list(real(self))
-
-    monkeypatch.setattr(extension.ExtensionManager, "list_entry_points", entry_points)
-    yield lambda name, value: mine.append(metadata.EntryPoint(name, value, group))
-
-
-@pytest.fixture
-def conf(tmp_path: Path) -> cfg.ConfigOpts:
-    (tmp_path / "empty.conf").touch()
-    return new_conf([str(tmp_path / "empty.conf")], tmp_path)
+def acme(install: Install) -> None:
+    """The distribution acme, with a filter for each class above and entry points that are wrong otherwise."""
+    classes = ("Undeclared", "Good", "Inherits", "Newer", "Older", "Nonsense", "Unfinished", "Raising", "Mute",
+               "Exiting", "Away", "Clashing", "Odd", "VALUE", "VirtDriver")  # fmt: skip
+    values = {name: f"acme_filters:{name}" for name in classes}
+    values |= {"Lost": "acme_lost:Thing", "Gone": "acme_filters:Gone", "Malformed": "acme filters",
+               "Quits": "acme_quits:Thing", "Spoilt": "acme_spoilt:Thing", "Claims": "acme_claims:Thing"}  # fmt: skip
+    sources = {"acme_filters.py": MODULE, "acme_quits.py": "raise SystemExit('bye')", "acme_spoilt.py": "def (",
+               "acme_claims.py": "assert 1 > 2, 'never'"}  # fmt: skip
+    install("acme", {FILTERS: values}, sources, version="2.5")
 
 
 def _load(conf: cfg.ConfigOpts, name: str) -> HostFilter:
     return plugins.load("filter", name, HostFilter, conf, Path(conf.state_dir))
 
 
-def test_a_good_one_has_its_options_and_a_directory_of_its_own(add: Add, conf: cfg.ConfigOpts) -> None:
-    add("Good", "tenter_test_plugins:Good")
-    good = _load(conf, "Good")
+@pytest.mark.parametrize("name", ["Good", "Inherits"])
+def test_a_good_one_has_its_options_and_a_directory_of_its_own(acme: None, conf: cfg.ConfigOpts, name: str) -> None:
+    good = _load(conf, name)
     assert good.setup.conf.good.size == 3
-    assert good.setup.state_dir.is_dir() and good.setup.state_dir.name == "Good"
+    assert good.setup.state_dir.is_dir() and good.setup.state_dir.name == name
 
 
 @pytest.mark.parametrize(
-    ("name", "target", "words"),
+    ("name", "words"),
     [
-        ("Newer", ":Newer", ["'filter 1.1'", "'filter 1.0'", "install a release of it that fits"]),
-        ("Older", ":Older", ["'filter 0.9'"]),
-        ("Nonsense", ":Nonsense", ["'filter one'"]),
-        ("Raising", ":Raising", ["cannot start: no such bus"]),
-        ("Lost", "_nowhere:Thing", ["'Lost'", "cannot be imported", "No module named", "pip install"]),
-        ("Gone", ":Gone", ["'Gone'", "cannot be imported"]),
-        ("Wrong", ":FakeDriver", ["no HostFilter"]),
-        ("Value", ":ACCEPT", ["no HostFilter"]),
+        ("Undeclared", ["does not say which contract", 'contract = "filter 1.0"']),
+        ("Newer", ["'filter 1.1'", "'filter 1.0'", "Install a release of acme that fits"]),
+        ("Older", ["'filter 0.9'"]),
+        ("Nonsense", ["'filter one'"]),
+        ("Unfinished", ["lacks what its contract asks for: accepts"]),
+        ("Raising", ["cannot start: no such bus, but another (RuntimeError)"]),
+        ("Mute", ["cannot start: KeyError"]),
+        ("Exiting", ["cannot start: 3 (SystemExit)"]),
+        ("Clashing", ["'api'", "port"]),
+        ("Odd", ["options that cannot be used in section 'good'"]),
+        ("Lost", ["cannot be imported: No module named 'acme_lost'", "Install a"]),
+        ("Gone", ["cannot be imported", "'Gone'"]),
+        ("Malformed", ["'acme filters'", "module:Class"]),
+        ("Quits", ["cannot be imported: bye (SystemExit)"]),
+        ("Spoilt", ["cannot be imported", "SyntaxError"]),
+        ("Claims", ["cannot be imported: never (AssertionError)"]),
+        ("VirtDriver", ["tenter.contracts.virt.VirtDriver, which is no HostFilter"]),
+        ("VALUE", ["Verdict(", "no HostFilter"]),
     ],
 )
-def test_a_broken_one_says_why(add: Add, conf: cfg.ConfigOpts, name: str, target: str, words: list[str]) -> None:
-    add(name, "tenter_test_plugins" + target)
+def test_a_broken_one_says_why_and_whose_it_is(acme: None, conf: cfg.ConfigOpts, name: str, words: list[str]) -> None:
     with pytest.raises(errors.PluginBroken) as raised:
         _load(conf, name)
     assert "\n" not in str(raised.value)
-    for word in [name, *words]:
+    for word in [f"The filter plugin '{name}' of acme 2.5 ", *words]:
         assert word in str(raised.value)
 
 
-@pytest.mark.parametrize(("asked", "hint"), [("fkae", "Did you mean 'fake'?"), ("zzz", "Installed: fake, ")])
+def test_what_a_constructor_says_in_our_words_keeps_its_class(acme: None, conf: cfg.ConfigOpts) -> None:
+    with pytest.raises(errors.Unavailable, match="'Away' of acme 2.5 cannot start: The acme daemon") as raised:
+        _load(conf, "Away")
+    assert raised.value.details == {"port": 7}
+
+
+def test_a_missing_library_is_named_with_what_brings_it(install: Install, conf: cfg.ConfigOpts) -> None:
+    required = ["acme-sdk >= 2", "acme-fast; extra == 'fast'", "acme-other; extra == 'other'", "pluggy",
+                "acme-old; python_version < '3'", "?!"]  # fmt: skip
+    source = {"acme_needs.py": "import acme_sdk"}
+    install("acme", {FILTERS: {"A": "acme_needs:A", "B": "acme_needs:B [fast]"}}, source, requires=required)
+    with pytest.raises(errors.PluginBroken) as raised:
+        _load(conf, "A")
+    assert "No module named 'acme_sdk'" in str(raised.value)
+    assert "needs acme-sdk, not installed: pip install 'acme-sdk', or take it out of [scheduler]" in str(raised.value)
+    with pytest.raises(errors.PluginBroken, match=r"acme-sdk and acme-fast, .*: pip install 'acme-sdk' 'acme\[fast\]'"):
+        _load(conf, "B")
+
+
+def test_a_missing_library_that_is_declared_nowhere(install: Install, conf: cfg.ConfigOpts) -> None:
+    install("acme", {"tenter.virt": {"acme": "acme_bare:A"}}, {"acme_bare.py": "import acme_sdk.v2"})
+    with pytest.raises(errors.PluginBroken, match=r"Install the library that brings 'acme_sdk', or choose another"):
+        plugins.load_class("virt", "acme", VirtDriver)
+
+
+@pytest.mark.parametrize(
+    ("asked", "hint"),
+    [("fkae", "Did you mean 'fake'?"), ("FAKE", "Did you mean 'fake'?"), ("zzz", "Installed: fake, ")],
+)
 def test_an_unknown_name_says_what_is_near(asked: str, hint: str) -> None:
     with pytest.raises(errors.PluginBroken, match=f"No virt plugin is called '{asked}'") as raised:
         plugins.load_class("virt", asked, VirtDriver)
     assert hint in str(raised.value)
+    assert "[DEFAULT] virt_driver" in str(raised.value)
 
 
-def test_two_of_one_name(add: Add, conf: cfg.ConfigOpts) -> None:
-    add("Good", "tenter_test_plugins:Good")
-    add("Good", "tenter_test_plugins:Older")
-    with pytest.raises(errors.PluginBroken, match="More than one filter plugin is called 'Good'"):
+@pytest.mark.parametrize("other", ["acme_filters:Newer", "acme_filters:Good"])
+def test_two_of_one_name(acme: None, install: Install, conf: cfg.ConfigOpts, other: str) -> None:
+    install("emca", {FILTERS: {"Good": other}})
+    with pytest.raises(errors.PluginBroken, match="'Good' is there 2 times: emca 1.0 and acme 2.5 bring"):
         _load(conf, "Good")
+    assert _load(conf, "Inherits")
 
 
-def test_a_broken_extension_is_left_out(add: Add, conf: cfg.ConfigOpts, caplog: pytest.LogCaptureFixture) -> None:
-    for name in ("Raising", "Newer", "Good"):
-        add(name, f"tenter_test_plugins:{name}")
-    wanted = ["Raising", "Unheard", "Good", "Newer", "ComputeFilter"]
+def test_a_release_that_another_hides_does_not_count(acme: None, install: Install, conf: cfg.ConfigOpts) -> None:
+    install("Acme", {FILTERS: {"Good": "acme_filters:Inherits"}}, version="3.0")
+    assert type(_load(conf, "Good")).__name__ == "Inherits"
+    assert "Newer" not in plugins.names("filter")
+
+
+def test_a_damaged_distribution_hides_no_other(
+    acme: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    info = tmp_path / "damaged" / "damaged-1.0.dist-info"
+    info.mkdir(parents=True)
+    (info / "entry_points.txt").write_bytes(b"[tenter.virt]\nx = \xff\xfe\n")
+    monkeypatch.syspath_prepend(tmp_path / "damaged")
+    assert "Good" in plugins.names("filter")
+    assert [record.levelname for record in caplog.records if str(tmp_path / "damaged") in record.getMessage()]
+
+
+def test_a_distribution_without_name(install: Install, conf: cfg.ConfigOpts, tmp_path: Path) -> None:
+    install("acme", {FILTERS: {"Lost": "acme_lost:Lost"}})
+    next((tmp_path / "installed").glob("*/*/METADATA")).unlink()
+    with pytest.raises(errors.PluginBroken, match=r"'Lost' of a distribution without name in /.* cannot be imported"):
+        _load(conf, "Lost")
+
+
+def test_what_is_not_wanted_is_not_imported(acme: None, conf: cfg.ConfigOpts) -> None:
+    assert "Quits" in plugins.names("filter")
+    plugins.check_installed("filter", "Good")
+    plugins.load_class("filter", "ComputeFilter", HostFilter)
+    assert not [name for name in sys.modules if name.startswith("acme")]
+
+
+def test_a_broken_extension_is_left_out(acme: None, conf: cfg.ConfigOpts, caplog: pytest.LogCaptureFixture) -> None:
+    wanted = ["Raising", "Unheard", "Good", "Newer", "Exiting", "Quits", "ComputeFilter"]
     with caplog.at_level(logging.ERROR, "tenter.plugins"):
         found = plugins.load_all("filter", wanted, HostFilter, conf, Path(conf.state_dir))
     assert [name for name, _ in found] == ["Good", "ComputeFilter"]
-    assert len([record for record in caplog.records if record.name == "tenter.plugins"]) == 3
+    assert len([record for record in caplog.records if record.name.startswith("tenter.plugins")]) == 5
+    assert all(plugin.setup.host == conf.host for _, plugin in found)
 
 
-def test_a_value_that_is_not_allowed(add: Add, tmp_path: Path) -> None:
-    add("Good", "tenter_test_plugins:Good")
+def test_a_value_that_is_not_allowed(acme: None, tmp_path: Path) -> None:
     path = tmp_path / "bad.conf"
     path.write_text("[good]\nsize = big\n")
     with pytest.raises(errors.Invalid, match=r"\[good\] size: "):
@@ -149,3 +233,9 @@ def test_compatible(theirs: str, ours: str, fits: bool) -> None:
 def test_the_shipped_names_are_found() -> None:
     assert {"fake", "libvirt"} <= set(plugins.names("virt"))
     assert plugins.load_class("virt", "fake", VirtDriver) is FakeDriver
+
+
+@pytest.mark.parametrize("kind", plugins.KINDS)
+def test_every_shipped_plugin_loads_and_says_what_it_was_written_for(kind: str) -> None:
+    for name in plugins.names(kind):
+        plugins.load_class(kind, name, plugins.KINDS[kind].base())

@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
-from oslo_config import cfg
 
 from tenter import errors
 from tenter.contracts.base import Capability, Description, PluginSetup
@@ -32,6 +31,7 @@ from tenter.contracts.identity import (
 )
 from tenter_plugins.identity.local import passwords
 from tenter_plugins.identity.local.directory import DEFAULT_DOMAIN, Directory, entity, roles_of
+from tenter_plugins.identity.local.options import OPTS, SECTION
 from tenter_plugins.identity.local.schema import (
     ASSIGNMENTS,
     METADATA,
@@ -56,13 +56,9 @@ class LocalIdentity(IdentityDriver, SupportsIdentityApi):
     others on the same file after ``refresh_interval``.
     """
 
-    section = "local_identity"
-    options = (
-        cfg.IntOpt("token_lifetime", default=8 * 3600, min=1, help="Seconds for which a token is valid."),
-        cfg.FloatOpt("refresh_interval", default=1.0, min=0,
-                     help="Seconds after which a change that another process made is noticed."),
-        cfg.IntOpt("token_cache_size", default=4096, min=1, help="Validated tokens kept in memory."),
-    )  # fmt: skip
+    contract = "identity 1.0"
+    section = SECTION
+    options = OPTS
 
     def __init__(self, setup: PluginSetup) -> None:
         super().__init__(setup)

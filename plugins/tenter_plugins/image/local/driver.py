@@ -10,8 +10,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from oslo_config import cfg
-
 from tenter import errors
 from tenter.contracts.base import Capability, Description, PluginSetup
 from tenter.contracts.image import (
@@ -26,6 +24,7 @@ from tenter.contracts.image import (
 )
 from tenter_plugins.image.local.catalog import METADATA, Catalog
 from tenter_plugins.image.local.data import CHUNK, HASH, DataStore
+from tenter_plugins.image.local.options import OPTS, SECTION
 from tenter_plugins.sqlite import Database
 
 LOG = logging.getLogger(__name__)
@@ -35,10 +34,9 @@ _ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 class LocalImages(ImageDriver, SupportsImageApi):
     """Images of one machine. Several processes may use the same directory."""
 
-    section = "local_image"
-    options = (
-        cfg.IntOpt("max_image_bytes", default=1 << 40, min=1, help="Largest image in bytes."),
-    )  # fmt: skip
+    contract = "image 1.0"
+    section = SECTION
+    options = OPTS
 
     def __init__(self, setup: PluginSetup) -> None:
         super().__init__(setup)

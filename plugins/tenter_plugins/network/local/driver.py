@@ -37,7 +37,7 @@ from tenter_plugins.network.local.database import NetworkDatabase
 from tenter_plugins.network.local.names import namespace_name
 from tenter_plugins.network.local.namespace import TOOLS, tool
 from tenter_plugins.network.local.networks import Networks, Where, insert_network, insert_subnet
-from tenter_plugins.network.local.options import OPTS
+from tenter_plugins.network.local.options import OPTS, SECTION
 from tenter_plugins.network.local.ports import Ports
 from tenter_plugins.network.local.wiring import Reservation, WiredNetwork, WiredSubnet, Wiring
 
@@ -51,7 +51,8 @@ class LocalNetwork(NetworkDriver, SupportsNetworkApi, SupportsTeardown):
     """Networks, subnets and ports in a SQLite file, wired on this host by bridges or by the hypervisor
     itself."""
 
-    section = "local_network"
+    contract = "network 1.0"
+    section = SECTION
     options = OPTS
 
     def __init__(self, setup: PluginSetup) -> None:

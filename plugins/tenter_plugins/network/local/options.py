@@ -2,6 +2,7 @@
 
 from oslo_config import cfg
 
+SECTION = "local_network"
 OPTS = [
     cfg.StrOpt(
         "mode",
@@ -26,3 +27,8 @@ OPTS = [
     cfg.IntOpt("mtu", default=1500, min=576, max=65535, help="MTU of new networks in bytes."),
     cfg.IntOpt("dhcp_lease", default=86400, min=120, help="Seconds that a DHCP lease lasts."),
 ]
+
+
+def list_opts() -> list[tuple[str, list[cfg.Opt]]]:
+    """Return the options by section (entry point ``oslo.config.opts``)."""
+    return [(SECTION, list(OPTS))]

@@ -18,3 +18,8 @@ OPTIONS = [
     cfg.IntOpt("console_log_mib", default=16, min=1,
                help="A guest's console log is cut to its last MiB when it has grown beyond this many MiB."),
 ]  # fmt: skip
+
+
+def list_opts() -> list[tuple[str, list[cfg.Opt]]]:
+    """Return the options by section (entry point ``oslo.config.opts``)."""
+    return [(SECTION, list(OPTIONS))]

@@ -20,10 +20,12 @@ from tenter.cells import Cell, Cells
 from tenter.cells.asking import Asking
 from tenter.cells.reading import ServerReader
 from tenter.conf.opts import new_conf
+from tenter.contracts.api import ApiExtension
 from tenter.contracts.identity import Identity, ValidateRequest
 from tenter.contracts.image import Image, ShowRequest
 from tenter.contracts.network import CheckRequest, RequestedNetwork
 from tenter.operations.requests import Requests
+from tenter.plugins.emitter import SILENT
 from tenter.store import api_schema, cell_schema, flavors, keypairs
 from tenter.store.engine import Database, now, sqlite_url
 from tenter_api.app import create_app
@@ -109,7 +111,11 @@ class Api:
     """The application under test, and its databases."""
 
     def __init__(
-        self, directory: Path, more_cells: Sequence[Cell] = (), asking: Asking | None = None
+        self,
+        directory: Path,
+        more_cells: Sequence[Cell] = (),
+        asking: Asking | None = None,
+        extensions: Sequence[tuple[str, ApiExtension]] = (),
     ) -> None:
         self.conf = new_conf([], state_dir=directory, api__max_instances_per_request=20)
         self.api_db = Database(sqlite_url(directory / "api.sqlite"))
@@ -127,6 +133,7 @@ class Api:
             cells=cells,
             bus=self.bus,
             requests=Requests(self.conf, self.api_db, cells, self.bus),
+            hooks=SILENT,
         )
         self.reader = ServerReader(self.api_db, cells)
         services = Services(
@@ -136,6 +143,7 @@ class Api:
             image=self.images,  # type: ignore[arg-type]
             network=self.network,  # type: ignore[arg-type]
             servers=self.reader,
+            extensions=extensions,
         )
         self.client = falcon.testing.TestClient(create_app(services))
 

@@ -1,0 +1,242 @@
+"""From a name in the configuration to a plugin that runs, or to one sentence that says why not and what to do."""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import inspect
+import logging
+import socket
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+from oslo_config import cfg
+
+from tenter import errors
+from tenter.conf import check_values
+from tenter.contracts.base import Plugin, PluginSetup
+from tenter.plugins import discovery
+from tenter.plugins.discovery import Entry
+from tenter.plugins.kinds import GROUPS, KINDS
+
+LOG = logging.getLogger(__name__)
+P = TypeVar("P", bound=Plugin)
+Serve = Callable[[cfg.ConfigOpts, socket.socket, Callable[[], object], int], None]
+
+
+def names(kind: str) -> list[str]:
+    """Return the names of the installed plugins of one kind, without importing them."""
+    return sorted({entry.name for entry in discovery.installed(GROUPS[kind])})
+
+
+def check_installed(kind: str, name: str) -> None:
+    """Raise PluginBroken, naming what is near, unless exactly one plugin of that kind is installed under ``name``."""
+    find(kind, name)
+
+
+def find(kind: str, name: str) -> Entry:
+    """Return the entry point of a plugin, without importing it. Raises PluginBroken if there is none, or two."""
+    found = [entry for entry in discovery.installed(GROUPS[kind]) if entry.name == name]
+    if not found:
+        raise errors.PluginBroken(missing(kind, name))
+    if len(found) > 1:
+        raise broken(kind, found[0], conflict(found))
+    return found[0]
+
+
+def missing(kind: str, name: str) -> str:
+    """Return what to say of a name that no installed plugin of the kind has."""
+    known = names(kind)
+    near = near_words(name, known)
+    hint = f"Did you mean {near}?" if near else f"Installed: {', '.join(known) or 'none'}."
+    return f"No {kind} plugin is called {name!r}. {hint} Install the distribution that brings it, or {_instead(kind)}."
+
+
+def near_words(word: str, known: Iterable[str]) -> str:
+    """Return the known words that are most like ``word``, the nearest first, as ``'a' or 'b'``; empty if none is."""
+    by_case = {each.lower(): each for each in known}
+    found = difflib.get_close_matches(word.lower(), by_case, 3)
+    return " or ".join(repr(by_case[each]) for each in found)
+
+
+def conflict(found: Sequence[Entry]) -> str:
+    """Return what is wrong with several entry points of one kind and name."""
+    by = [entry.origin for entry in found]
+    return f"is there {len(by)} times: {' and '.join(by)} bring one of that name each. Uninstall all but one of them."
+
+
+def broken(kind: str, entry: Entry, reason: str) -> errors.PluginBroken:
+    """Return the error for a plugin that cannot be used. ``reason``: the rest of a sentence, and what to do."""
+    both = f"The {kind} plugin {entry.name!r}"
+    if not reason.startswith("is there "):
+        both += f" of {entry.origin}"
+    return errors.PluginBroken(f"{both} {reason}", reason=reason)
+
+
+def _instead(kind: str) -> str:
+    where = KINDS[kind].where
+    return f"choose another ({where})" if KINDS[kind].driver else f"take it out of {where}"
+
+
+def said(exc: BaseException) -> str:
+    """Return what an exception says, in one line; its class, unless it is one of ours or about an import."""
+    words = " ".join(str(exc).split()).rstrip(".")
+    if isinstance(exc, (errors.TenterError, ImportError)) and words:
+        return words
+    return f"{words} ({type(exc).__name__})" if words else type(exc).__name__
+
+
+def compatible(written_for: str, ours: str) -> bool:
+    """Return whether a plugin written for one contract version runs with ours: same major, not a newer minor."""
+    try:
+        kind, major, minor = _version(written_for)
+    except ValueError:
+        return False
+    our_kind, our_major, our_minor = _version(ours)
+    return kind == our_kind and major == our_major and minor <= our_minor
+
+
+def _version(contract: str) -> tuple[str, int, int]:
+    kind, _, number = contract.partition(" ")
+    major, _, minor = number.partition(".")
+    return kind, int(major), int(minor)
+
+
+def declared(cls: type, base: type[Plugin]) -> str | None:
+    """Return the contract that a plugin's class, or one it inherits below ``base``, says it was written for."""
+    for each in cls.__mro__:
+        if not issubclass(base, each) and "contract" in vars(each):
+            return str(vars(each)["contract"])
+    return None
+
+
+def import_plugin(kind: str, entry: Entry) -> Any:
+    """Import what an entry point names and return it, whatever it is. Raises PluginBroken."""
+    try:
+        return entry.load()
+    except (Exception, SystemExit) as exc:
+        LOG.debug("Importing the %s plugin %s failed", kind, entry.name, exc_info=True)
+        raise broken(kind, entry, f"cannot be imported: {said(exc)}. {_remedy(kind, entry, exc)}") from exc
+
+
+def _remedy(kind: str, entry: Entry, exc: BaseException) -> str:
+    if needs := lacking(kind, entry):
+        return f"It {needs}"
+    if isinstance(exc, ModuleNotFoundError) and exc.name:
+        top = exc.name.partition(".")[0]
+        if top != entry.value.partition(".")[0].partition(":")[0].strip():
+            return f"Install the library that brings {top!r}, or {_instead(kind)}."
+    return f"Install a release of {entry.distribution} that works, or {_instead(kind)}."
+
+
+def lacking(kind: str, entry: Entry) -> str:
+    """Return the rest of a sentence on distributions that a plugin needs and that are not installed; else nothing."""
+    needs, told = entry.lacking()
+    if not needs:
+        return ""
+    return f"needs {' and '.join(needs)}, not installed: pip install {told}, or {_instead(kind)}."
+
+
+def check_class(kind: str, entry: Entry, loaded: object, base: type[P]) -> type[P]:
+    """Return what an entry point named as the plugin's class. Raises PluginBroken: wrong class or version."""
+    if not (isinstance(loaded, type) and issubclass(loaded, base)):
+        what = f"{loaded.__module__}.{loaded.__qualname__}" if isinstance(loaded, type) else repr(loaded)
+        raise broken(kind, entry, f"is {what}, which is no {base.__name__}. {_release(kind, entry)}")
+    written_for = declared(loaded, base)
+    if written_for is None:
+        raise broken(
+            kind, entry, "does not say which contract it was written for; its class lacks a line such as "
+            f'contract = "{base.contract}". {_release(kind, entry)}',
+        )  # fmt: skip
+    if not compatible(written_for, base.contract):
+        why = f"was written for {written_for!r}, this is {base.contract!r}."
+        raise broken(kind, entry, f"{why} {_release(kind, entry)}")
+    if inspect.isabstract(loaded):
+        lacks = ", ".join(sorted(getattr(loaded, "__abstractmethods__", ())))
+        raise broken(kind, entry, f"lacks what its contract asks for: {lacks}. {_release(kind, entry)}")
+    try:
+        KINDS[kind].checked(loaded)
+    except errors.PluginBroken as exc:
+        raise broken(kind, entry, f"cannot be used: {said(exc)}. {_release(kind, entry)}") from exc
+    return loaded
+
+
+def _release(kind: str, entry: Entry) -> str:
+    return f"Install a release of {entry.distribution} that fits, or {_instead(kind)}."
+
+
+def load_class(kind: str, name: str, base: type[P]) -> type[P]:
+    """Return the class of the plugin ``name``.
+
+    Raises PluginBroken with a sentence that says what to do: unknown name, import error, wrong class or version.
+    """
+    entry = find(kind, name)
+    return check_class(kind, entry, import_plugin(kind, entry), base)
+
+
+def load(kind: str, name: str, base: type[P], conf: cfg.ConfigOpts, state_dir: Path, host: str = "localhost") -> P:
+    """Construct the plugin ``name`` with its options registered and a state directory of its own.
+
+    Raises PluginBroken, Invalid if an option of its has a value that is not allowed, or the error of
+    :mod:`tenter.errors` that its constructor raises, as which it says what is wrong.
+    """
+    cls = load_class(kind, name, base)
+    configure(kind, name, cls, conf)
+    own = state_dir / kind / name
+    with starting(kind, name):
+        own.mkdir(parents=True, exist_ok=True)
+        return cls(PluginSetup(conf=conf, state_dir=own, host=host))
+
+
+@contextlib.contextmanager
+def starting(kind: str, name: str) -> Iterator[None]:
+    """Turn what a plugin raises while it is made into PluginBroken, or the same error of ours, in its name."""
+    try:
+        yield
+    except (Exception, SystemExit) as exc:
+        LOG.debug("The constructor of the %s plugin %s failed", kind, name, exc_info=True)
+        entry, why = find(kind, name), f"cannot start: {said(exc)}."
+        if isinstance(exc, errors.TenterError) and type(exc).__module__ == errors.__name__:
+            raise type(exc)(str(broken(kind, entry, why)), **exc.details) from exc
+        raise broken(kind, entry, f"{why} Mend what it says, or {_instead(kind)}.") from exc
+
+
+def configure(kind: str, name: str, cls: type[Plugin], conf: cfg.ConfigOpts) -> None:
+    """Register a plugin's options. Raises PluginBroken if that cannot be, Invalid for a value that is not allowed."""
+    if not (cls.section and cls.options):
+        return
+    try:
+        conf.register_opts(list(cls.options), group=cls.section)
+    except Exception as exc:
+        reason = f"has options that cannot be used in section {cls.section!r}: {said(exc)}."
+        raise broken(kind, find(kind, name), reason) from exc
+    try:
+        check_values(conf, cls.section, cls.options)
+    except cfg.Error as exc:
+        raise errors.Invalid(f"The configuration cannot be used: {exc}") from exc
+
+
+def load_all(
+    kind: str, wanted: Sequence[str], base: type[P], conf: cfg.ConfigOpts, state_dir: Path
+) -> list[tuple[str, P]]:
+    """Construct an ordered set of extensions; one that is broken is left out with an error in the log."""
+    found: list[tuple[str, P]] = []
+    for name in wanted:
+        try:
+            found.append((name, load(kind, name, base, conf, state_dir, conf.host)))
+        except errors.TenterError as exc:
+            LOG.error("The %s %s is left out: %s", kind, name, exc)
+    return found
+
+
+def load_server(name: str) -> Serve:
+    """Return the function that serves the API on a listening socket (entry point group ``tenter.servers``).
+
+    It is given the configuration, the socket, a function that starts the fabric in the serving process, and the number
+    of such processes. Raises PluginBroken.
+    """
+    for entry in discovery.installed("tenter.servers"):
+        if entry.name == name:
+            return cast("Serve", entry.load())
+    raise errors.PluginBroken(f"This installation of Tenter has no server {name!r} for the API; install it anew.")

@@ -1,0 +1,1 @@
+"""Notifiers: where events are sent to."""

@@ -1,0 +1,59 @@
+"""Notifier ``file``: a line of JSON for each event (JSON Lines), in a file that several processes may share."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from dataclasses import asdict
+from pathlib import Path
+
+import orjson
+
+from tenter.contracts.base import PluginSetup
+from tenter.contracts.notifier import Notification, Notifier
+from tenter_plugins.notifiers.options import OPTS, SECTION
+
+
+class FileNotifier(Notifier):
+    """Appends; never reads, truncates or rotates. A file that was moved away or removed is made anew, so that any log
+    rotation works without a signal."""
+
+    contract = "notifier 1.0"
+    section = SECTION
+    options = OPTS
+
+    def __init__(self, setup: PluginSetup) -> None:
+        super().__init__(setup)
+        self._path = Path(setup.conf.notifier_file.path or setup.state_dir / "notifications.jsonl").absolute()
+        self._fd = -1
+        self._torn = False
+        self._open()
+
+    def notify(self, notification: Notification) -> None:
+        """Append a line with one write, which the kernel does not mix with those of others. Raises OSError."""
+        if not self._is_there():
+            self._open()
+        line = orjson.dumps(asdict(notification)) + b"\n"
+        if self._torn:  # what a full disk cut off must not spoil this line too
+            line = b"\n" + line
+        written = os.write(self._fd, line)
+        self._torn = written != len(line)
+        if self._torn:
+            raise OSError(f"{self._path} took only {written} of {len(line)} bytes.")
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+    def _is_there(self) -> bool:
+        with contextlib.suppress(OSError):
+            at, mine = os.stat(self._path), os.fstat(self._fd)
+            return (at.st_dev, at.st_ino) == (mine.st_dev, mine.st_ino)
+        return False
+
+    def _open(self) -> None:
+        self.close()
+        self._fd = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
+        self._torn = False

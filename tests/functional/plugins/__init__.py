@@ -1,0 +1,1 @@
+"""Plugins of other distributions, through the command line."""
