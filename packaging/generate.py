@@ -52,8 +52,8 @@ DESCRIPTION
 ===========
 
 ``/etc/tenter/tenter.conf`` is read by all commands and services of Tenter, then ``/etc/tenter/conf.d/*.conf`` in the
-order of their names: a later value replaces an earlier one. Before all, ``~/.tenter/tenter.conf`` and ``~/tenter.conf``
-are looked for; ``--config-file`` names others. The format is that of ``.ini`` files. Everything has a default.
+order of their names: a later value replaces an earlier one. Who has ``tenter.conf`` or ``conf.d`` in ``~/.tenter`` has
+these read instead; ``--config-file`` and ``--config-dir`` name others. Everything has a default.
 
 An option can also come from the environment, as ``OS_SECTION__OPTION``, ``OS_DEFAULT__STATE_DIR`` for example; that
 goes before files.

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import subprocess
 import time
+from collections.abc import Collection
 from pathlib import Path
 
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tenter" / "packaging"
@@ -23,13 +25,18 @@ class Root:
         self.path = path
 
     @classmethod
-    def make(cls, path: Path) -> Root:
-        """Return a minimal system that knows of the release's packages."""
-        kept = CACHE / f"{RELEASE}.tar"
+    def make(cls, path: Path, include: Collection[str] = ()) -> Root:
+        """Return a minimal system with some of the release's packages."""
+        key = hashlib.sha256(" ".join(sorted(include)).encode()).hexdigest()[:12]
+        kept = CACHE / f"{RELEASE}-{key}.tar"
         CACHE.mkdir(parents=True, exist_ok=True)
         if not kept.exists() or time.time() - kept.stat().st_mtime > FRESH:
+            for old in CACHE.glob(f"{RELEASE}-*.tar"):
+                old.unlink()
             new = kept.with_name(f"{kept.name}.{os.getpid()}.tar")
-            subprocess.run(["mmdebstrap", "--quiet", "--mode=root", "--variant=minbase", RELEASE, str(new)], check=True)
+            command = ["mmdebstrap", "--quiet", "--mode=root", "--variant=minbase", f"--include={','.join(include)}"]
+            done = subprocess.run([*command, RELEASE, str(new)], capture_output=True, text=True, timeout=500)
+            assert done.returncode == 0, done.stderr[-3000:]
             new.rename(kept)
         path.mkdir()
         subprocess.run(["tar", "-xf", str(kept), "-C", str(path)], check=True)
@@ -76,6 +83,6 @@ class Root:
             if not (kept := CACHE / "archives" / archive.name).exists():
                 shutil.copy(archive, kept)
 
-    def purge(self, *names: str) -> None:
-        """Remove packages with their configuration."""
-        self.check("apt-get", "purge", "-y", "-qq", *names)
+    def remove(self, *names: str, purge: bool = True) -> None:
+        """Remove packages, and their configuration too if they are to be purged."""
+        self.check("apt-get", "purge" if purge else "remove", "-y", "-qq", *names)

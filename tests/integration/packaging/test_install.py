@@ -72,9 +72,8 @@ def test_commands_see_the_runtime_first_and_nothing_of_their_user(image: Path) -
 @pytest.mark.skipif(shutil.which("groff") is None, reason="needs groff")
 @pytest.mark.parametrize("page", [*(f"man{s}/{name}.{s}" for name, s in COMMANDS.items()), "man5/tenter.conf.5"])
 def test_man_pages_are_well_formed(image: Path, page: str) -> None:
-    done = subprocess.run(
-        ["groff", "-man", "-Kutf8", "-Tutf8", "-ww", "-P-cbou", image / "usr/share/man" / page], capture_output=True, text=True
-    )
+    command = ["groff", "-man", "-Kutf8", "-Tutf8", "-ww", "-P-cbou", image / "usr/share/man" / page]
+    done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0 and "warning" not in done.stderr, done.stderr
     words = " ".join(done.stdout.split())
     expected = {"tenter.1": "tenter up", "tenter-compute.8": "--cell NAME", "tenter.conf.5": "virt_driver"}
