@@ -1,4 +1,4 @@
-"""What a hook call with 20 listeners costs beyond what the listeners themselves take."""
+"""For the benchmark ``plugins``: what a hook call with 20 listeners costs beyond what the listeners themselves take."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from cloud import arguments, median, report
+from cloud import median
 
 from tenter.conf import new_conf
 from tenter.contracts.base import PluginSetup
@@ -103,19 +103,11 @@ def measure() -> dict[str, float]:
     }  # fmt: skip
 
 
-def main() -> None:
-    """Measure and report."""
-    args = arguments(__doc__ or "")
-    found = measure()
-    rows = [
-        (f"the {LISTENERS} listeners themselves", f"{found['listeners_us']:.1f} µs"),
-        ("emitting and telling, over that", f"{found['over_us']:.1f} µs"),
+def rows(found: dict[str, float]) -> list[tuple[str, str]]:
+    """Return what was measured as rows of a table."""
+    return [
+        (f"the {LISTENERS} listeners of a hook themselves", f"{found['listeners_us']:.1f} µs"),
+        ("emitting and telling, over that", f"{found['over_us']:.1f} µs (at most {TARGET_US:.0f})"),
         ("of it in the thread that emits", f"{found['emit_us']:.1f} µs"),
         ("emitting where nobody listens", f"{found['silent_us']:.2f} µs"),
     ]
-    figure = f"{found['over_us']:.1f} µs (at most {TARGET_US:.0f}) over the listeners' own time"
-    report("hook_calls", rows, figure, {**found, "target_us": TARGET_US}, args.json)
-
-
-if __name__ == "__main__":
-    main()

@@ -1,7 +1,8 @@
-"""What plugins cost that are installed, but not enabled: ``tenter up`` with 200 of them against none.
+"""What plugins cost: ``tenter up`` with 200 that are installed, but not enabled, against none; and calls of hooks.
 
-Each has a virt driver, a filter and options of its own, in a distribution of its own; all are in one directory of the
-path, as they would be in site-packages. Starts with and without them take turns, each on the same state directory.
+Each of the 200 has a virt driver, a filter and options of its own, in a distribution of its own; all are in one
+directory of the path, as they would be in site-packages. Starts with and without them take turns, each on the same
+state directory.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
+import hook_calls
 from cloud import Cloud, arguments, median, report
 from tests.helpers import distributions
 
@@ -94,13 +96,16 @@ def main() -> None:
         without, with_many = start_up(directory, args.runs)
     finally:
         shutil.rmtree(directory, ignore_errors=True)
+    calls = hook_calls.measure()
     ratio = median([more / less for more, less in zip(with_many, without, strict=True)])
     rows = [
         ("tenter up without, median", f"{median(without):.2f} s"),
         (f"tenter up with {COUNT} plugins, median", f"{median(with_many):.2f} s"),
+        *hook_calls.rows(calls),
     ]
-    report("plugins", rows, f"{ratio:.2f} times the start without (at most {TARGET})",
-           {"without_s": without, "with_s": with_many, "ratio": ratio, "target": TARGET}, args.json)  # fmt: skip
+    figure = f"{ratio:.2f} times the start without (at most {TARGET}), {calls['over_us']:.1f} µs a hook call"
+    values = {"without_s": without, "with_s": with_many, "ratio": ratio, "target": TARGET, "hook_calls": calls}
+    report("plugins", rows, figure, values, args.json)
 
 
 if __name__ == "__main__":

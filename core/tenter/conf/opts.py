@@ -10,7 +10,7 @@ from oslo_log import _options as log_options  # what its own entry point of oslo
 from oslo_log import log as oslo_logging
 
 from tenter import __version__
-from tenter.conf import api, cells, compute, database, fabric, hooks, operations, quota, scheduler
+from tenter.conf import api, cells, compute, database, fabric, hooks, migration, operations, quota, scheduler
 from tenter.conf.files import Known, files_to_read, names_by_section
 
 SECTIONS: dict[str, Sequence[cfg.Opt]] = {
@@ -20,6 +20,7 @@ SECTIONS: dict[str, Sequence[cfg.Opt]] = {
     "compute": compute.OPTS,
     "database": database.OPTS,
     "hooks": hooks.OPTS,
+    "migration": migration.OPTS,
     "notifications": hooks.NOTIFICATION_OPTS,
     "operations": operations.OPTS,
     "quota": quota.OPTS,

@@ -68,6 +68,8 @@ KINDS = {
                    "scheduler.filters", "scheduler.extra_filters"),
         _extension("weigher", "tenter.scheduler.weighers", "tenter.contracts.weigher:HostWeigher",
                    "scheduler.weighers", "scheduler.extra_weighers"),
+        _extension("feature", "tenter.migration.features", "tenter.contracts.migration:MigrationFeature",
+                   "migration.features"),
         _extension("hook", "tenter.hooks", "tenter.contracts.hooks:HookListener", "hooks.enabled",
                    check="tenter.plugins.hooks:hooks_of"),
         _extension("notifier", "tenter.notifiers", "tenter.contracts.notifier:Notifier", "notifications.notifiers"),
