@@ -213,6 +213,46 @@ def test_a_plugin_comes_and_goes_with_its_package(debs: dict[str, Path], root: R
         cloud.stop()
 
 
+ACME = {
+    "DEBIAN/control": "Package: tenter-acme\nVersion: 2.0\nArchitecture: all\nMaintainer: Acme <acme@example.org>\n"
+    "Depends: tenter-common\nDescription: a filter\n",
+    "DEBIAN/conffiles": "/etc/tenter/conf.d/50-acme.conf\n",
+    "etc/tenter/conf.d/50-acme.conf": "[scheduler]\nextra_filters = AcmeFilter\n",
+    f"{MODULES}/acme_filter.py": "from tenter.contracts.filter import ACCEPT, HostFilter\n\n\n"
+    "class AcmeFilter(HostFilter):\n    contract = 'filter 1.0'\n\n"
+    "    def accepts(self, host, request):\n        return ACCEPT\n",
+    f"{MODULES}/tenter_acme-2.0.dist-info/METADATA": "Metadata-Version: 2.1\nName: tenter-acme\nVersion: 2.0\n",
+    f"{MODULES}/tenter_acme-2.0.dist-info/entry_points.txt": "[tenter.scheduler.filters]\n"
+    "AcmeFilter = acme_filter:AcmeFilter\n",
+}
+
+
+def test_anybody_ships_a_plugin_as_a_package_of_its_own(root: Root, tmp_path: Path) -> None:
+    for name, text in ACME.items():
+        path = tmp_path / "acme" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    deb = tmp_path / "tenter-acme_2.0_all.deb"
+    subprocess.run(["dpkg-deb", "--root-owner-group", "-b", tmp_path / "acme", deb], check=True, capture_output=True)
+    root.install(deb)
+    listing = ("tenter", "plugin", "list", "--kind", "filter", "--json")
+    found = {entry["name"]: entry for entry in json.loads(root.check(*listing))}
+    assert (found["AcmeFilter"]["distribution"], found["AcmeFilter"]["state"]) == ("tenter-acme", "enabled")
+    assert root.run("tenter", "plugin", "check").returncode == 0
+    root.remove("tenter-acme", purge=False)
+    # Its file is still there: all goes on without it, and whoever asks is told.
+    assert (root.path / "etc/tenter/conf.d/50-acme.conf").exists()
+    done = root.run("tenter", "plugin", "check")
+    assert done.returncode == 1 and "AcmeFilter" in done.stdout + done.stderr
+    cloud = Cloud(root, tmp_path).start()
+    try:
+        assert cloud.stop() == 0
+    finally:
+        cloud.kill()
+    assert "AcmeFilter" in cloud.log.read_text() and "Traceback" not in cloud.log.read_text()
+    root.remove("tenter-acme")
+
+
 def test_it_runs_without_root(root: Root, tmp_path: Path) -> None:
     """As the drop-in among the examples has it; here without systemd, which would make the directories."""
     example = root.path / "usr/share/doc/tenter/examples/unprivileged.conf"
