@@ -8,8 +8,11 @@ export DEBIAN_FRONTEND=noninteractive
 
 LIBVIRT_PACKAGES="libvirt-daemon libvirt-daemon-driver-qemu libvirt-clients qemu-system-x86 qemu-utils
   libvirt-dev pkg-config gcc dnsmasq-base iproute2"
-# What the tests need besides: tools/model-check; containers of contrib_drivers/lxc.
-TEST_PACKAGES="spin libc6-dev libvirt-daemon-driver-lxc busybox-static"
+# What building Debian packages needs: tools/debs.
+DEB_PACKAGES="build-essential debhelper dh-python lintian python3 python3-venv"
+# What the tests need besides: tools/model-check; containers of contrib_drivers/lxc; the packages, and a clean Debian to
+# install them into.
+TEST_PACKAGES="spin libc6-dev libvirt-daemon-driver-lxc busybox-static $DEB_PACKAGES mmdebstrap"
 
 say() { printf '%s\n' "$*"; }
 die() { printf '%s: %s\n' "$(basename "$0")" "$*" >&2; exit 1; }
@@ -99,7 +102,7 @@ requirements() {
   case $1 in
     fake) echo "-e $ROOT python-openstackclient" ;;
     libvirt) echo "-e $ROOT[libvirt] python-openstackclient" ;;
-    test) echo "-e $ROOT[libvirt,test,lint,docs] $(printf -- ' -e %s' "$ROOT"/contrib_drivers/*)" ;;
+    test) echo "-e $ROOT[libvirt,packaging,test,lint,docs] $(printf -- ' -e %s' "$ROOT"/contrib_drivers/*)" ;;
   esac
 }
 
