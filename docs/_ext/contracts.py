@@ -1,7 +1,7 @@
 """Directives that read the contracts themselves.
 
-``.. contract:: module:Class`` shows the methods of a contract, ``.. contract-powers:: module`` the optional powers beside
-it, and ``.. plugin-kinds::`` all kinds of plugins.
+``.. contract:: module:Class`` shows the methods of a contract, ``.. contract-powers:: module`` the optional powers
+beside it, and ``.. plugin-kinds::`` all kinds of plugins.
 """
 
 from __future__ import annotations

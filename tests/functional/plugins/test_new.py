@@ -66,6 +66,7 @@ def test_a_driver_is_told_what_it_lacks(author: Author) -> None:
     assert "conformance of image AcmeImages (image 1.0)" in tests.stdout
     assert "4 of 25 checks hold, 15 skipped" in tests.stdout
     assert "missing: image.show_by_project: An image is shown to its owner" in tests.stdout
+    assert "override put_image(): without the power image_api" in tests.stdout
     assert "missing: image.contract_is_declared" not in tests.stdout
     listed = author.tenter("plugin", "list", "--kind", "image", "--state-dir", "state")
     (line,) = [line for line in listed.splitlines() if " acme " in line]
