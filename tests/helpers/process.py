@@ -77,11 +77,16 @@ class Up:
         """The arguments of this ``tenter up``."""
         return ("up", "--state-dir", self.state_dir, "--config-file", self.conf_file, "--port", self.port)
 
+    @property
+    def argv(self) -> list[str]:
+        """The command that runs it."""
+        return [sys.executable, "-m", "tenter.cli.main", *map(str, self.args)]
+
     def start(self, timeout: float = 45) -> Up:
         """Start it and wait until it answers."""
         with open(self.log, "a") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "tenter.cli.main", *map(str, self.args)],
+                self.argv,
                 stdout=log, stderr=log, start_new_session=True, text=True,
             )  # fmt: skip
         self.ready(timeout)

@@ -19,7 +19,8 @@ Exit codes: 0 done, 1 it could not be done (one line says why), 2 wrong argument
 """
 
 
-def _parser() -> argparse.ArgumentParser:
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of the whole command line; man pages and shell completion are made from it."""
     parser = argparse.ArgumentParser(
         prog="tenter",
         description="A small cloud compute fabric controller that speaks the OpenStack Compute API.",
@@ -153,7 +154,7 @@ def compute() -> int:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code."""
-    args = _parser().parse_args(argv)
+    args = parser().parse_args(argv)
     try:
         if args.command == "up":
             from tenter.cli import up

@@ -27,10 +27,12 @@ if TYPE_CHECKING:
     from tenter.testing.image import ImageConformance as ImageConformance
     from tenter.testing.network import NetworkConformance as NetworkConformance
     from tenter.testing.notifier import NotifierConformance as NotifierConformance
+    from tenter.testing.virt import VirtConformance as VirtConformance
     from tenter.testing.weigher import WeigherConformance as WeigherConformance
 
 _HOMES = {
     "Conformance": "tenter.testing.base",
+    "VirtConformance": "tenter.testing.virt",
     "needs": "tenter.testing.base",
     "FeatureConformance": "tenter.testing.feature",
     "FilterConformance": "tenter.testing.filter",

@@ -14,6 +14,8 @@ from typing import Any
 
 import pytest
 
+pytest.register_assert_rewrite("tenter.testing.virt")
+
 FORMAT = 1
 """Version of the report's format: an object with ``format`` and ``plugins``, the latter by ``kind class``."""
 
