@@ -10,8 +10,9 @@ LIBVIRT_PACKAGES="libvirt-daemon libvirt-daemon-driver-qemu libvirt-clients qemu
   libvirt-dev pkg-config gcc dnsmasq-base iproute2"
 # What building Debian packages needs: tools/debs.
 DEB_PACKAGES="build-essential debhelper dh-python lintian python3 python3-venv"
-# What the tests need besides: tools/model-check; the packages, and a clean Debian to install them into.
-TEST_PACKAGES="spin libc6-dev $DEB_PACKAGES mmdebstrap"
+# What the tests need besides: tools/model-check; containers of contrib_drivers/lxc; the packages, and a clean Debian to
+# install them into.
+TEST_PACKAGES="spin libc6-dev libvirt-daemon-driver-lxc busybox-static $DEB_PACKAGES mmdebstrap"
 
 say() { printf '%s\n' "$*"; }
 die() { printf '%s: %s\n' "$(basename "$0")" "$*" >&2; exit 1; }
@@ -101,11 +102,11 @@ requirements() {
   case $1 in
     fake) echo "-e $ROOT python-openstackclient" ;;
     libvirt) echo "-e $ROOT[libvirt] python-openstackclient" ;;
-    test) echo "-e $ROOT[libvirt,packaging,test,lint,docs]" ;;
+    test) echo "-e $ROOT[libvirt,packaging,test,lint,docs] $(printf -- ' -e %s' "$ROOT"/contrib_drivers/*)" ;;
   esac
 }
 
-venv_key() { cat "$ROOT/setup.cfg" "$ROOT/setup.py" "$ROOT/pyproject.toml" | sha256sum | cut -d' ' -f1; }
+venv_key() { cat "$ROOT"/setup.* "$ROOT/pyproject.toml" "$ROOT"/contrib_drivers/*/setup.cfg | sha256sum | cut -d' ' -f1; }
 
 # Returns whether the environment holds the set $1 as setup.cfg asks for it now.
 venv_ready() {

@@ -114,7 +114,7 @@ def _add_cell(commands: Any, common: argparse.ArgumentParser) -> None:
 
 
 def _add_plugin(commands: Any, common: argparse.ArgumentParser) -> None:
-    plugin = commands.add_parser("plugin", help="list, show and check plugins")
+    plugin = commands.add_parser("plugin", help="list, show, check and write plugins")
     parts = plugin.add_subparsers(dest="part", metavar="PART", required=True)
     listing = parts.add_parser("list", parents=[common], help="list all plugins, from where they are and how they fare")
     listing.add_argument("--kind", metavar="KIND", help="only of this kind: virt, network, filter, …")
@@ -127,6 +127,14 @@ def _add_plugin(commands: Any, common: argparse.ArgumentParser) -> None:
         description="Construct every plugin that is enabled, and look at the values of all options. Exit codes: 0 it "
         "can start, 1 it cannot, or an extension would be left out; there is a line for each reason.",
     )  # fmt: skip
+    new = parts.add_parser(
+        "new", help="write a new plugin: a distribution with a skeleton, and tests that say what is missing",
+        description="Write the distribution tenter-NAME into a directory of that name: packaging, the skeleton of a "
+        "plugin made from its contract, and a conformance test.",
+    )  # fmt: skip
+    new.add_argument("kind", metavar="KIND", help="virt, network, image, identity, filter, weigher, feature, …")
+    new.add_argument("name", metavar="NAME", help="the plugin's name, such as acme")
+    new.add_argument("--directory", metavar="DIR", default=".", help="where to make the directory (default: here)")
 
 
 def api() -> int:
@@ -168,6 +176,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             from tenter.cli import audit
 
             return audit.run(args)
+        if args.command == "plugin" and args.part == "new":
+            from tenter.cli import new_plugin
+
+            return new_plugin.run(args)
         if args.command == "plugin":
             from tenter.cli import plugin
 

@@ -2,7 +2,8 @@
 
 ``schedule`` runs on a row in the API database. It puts instance, claims and the build itself into a cell, there at step
 ``confirm`` and held by the same conductor; then it swaps the place from "unscheduled" to that cell. Whoever loses that
-swap to a delete removes what it put there. ``spawn`` runs on the host; where it fails, ``reschedule`` tries the next.
+swap to a delete removes what it put there. What the user changed meanwhile goes into the cell first: from the swap on
+only that is looked at. ``spawn`` runs on the host; where it fails, ``reschedule`` tries the next.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from tenter.scheduler import Candidate, Scheduler
 from tenter.scheduler.pipeline import no_valid_host
 from tenter.store import cell_schema, claims, hosts, instances, leftovers, operations
 from tenter.store.api_schema import operations as api_operations
-from tenter.store.engine import now
+from tenter.store.engine import Database, now
 from tenter.store.operations import SECRETS, Operation
 
 LOG = logging.getLogger(__name__)
@@ -151,28 +152,28 @@ def _forget(operation: Operation) -> Apply:
 
 
 def _take_place(context: StepContext, in_cell: Operation, candidate: Candidate, row: Mapping[str, Any]) -> Outcome:
-    won: list[dict[str, Any] | None] = []
+    newer: list[dict[str, Any] | None] = []
     cell, host, table = candidate.cell, candidate.view.host, cell_schema.operations
 
     def apply(connection: sa.Connection) -> None:
-        won.append(_swap(connection, row, cell.uuid))
+        newer.append(_swap(connection, row, cell.uuid))
+        # Even if the place is not taken yet: the build is in the cell now, whose step ``confirm`` goes on to take it.
         _forget(in_cell)(connection)
 
     def then() -> None:
-        changes = won[-1]
-        if changes is not None:
-            placed = {**row, **changes}
-            moments.claimed(
-                context.hooks, placed, in_cell.request_id, _position(candidate), amounts(row["flavor"])
-            )  # fmt: skip
         try:
+            placed = _catch_up(context.db, cell.db, in_cell, row, cell.uuid, newer[-1])
+            if placed is not None:
+                moments.claimed(
+                    context.hooks, placed, in_cell.request_id, _position(candidate), amounts(row["flavor"])
+                )  # fmt: skip
             with cell.db.write() as connection:
-                if changes is None:
+                if placed is None:
                     operations.fenced(connection, table, in_cell)
                     _withdraw(connection, in_cell)
                 else:
                     operations.fenced(connection, table, in_cell, **_to_spawn(host))
-                    instances.set_values(connection, in_cell.instance_uuid, task_state="spawning", **changes)
+                    instances.set_values(connection, in_cell.instance_uuid, task_state="spawning")
         except operations.Cancelled:
             # A delete came since the place was taken, and waits for this build to end.
             operations.finish_cancelled(cell.db, table, in_cell)
@@ -181,18 +182,38 @@ def _take_place(context: StepContext, in_cell: Operation, candidate: Candidate, 
             # The lease ran out meanwhile; whoever took the build over has confirmed or withdrawn it.
             return
         else:
-            if changes is not None:
+            if placed is not None:
                 context.bus.ring(COMPUTE, host, in_cell.uuid, cell.uuid)
 
     return Outcome(gone=True, apply=apply, then=then)
 
 
 def _swap(connection: sa.Connection, row: Mapping[str, Any], cell_uuid: str) -> dict[str, Any] | None:
-    """Take the place for a cell; return what the user changed since ``row`` was read, None if the place was lost."""
+    """Take the place for a cell that has the instance as in ``row``, unless the user has changed it since.
+
+    Returns what is newer in the record (if it is nothing, the place is taken), None if the place is lost.
+    """
     record = instances.unscheduled_record(connection, row["uuid"])
-    if record is None or not instances.swap_place(connection, row["uuid"], cell_uuid):
+    if record is None:
         return None
-    return {name: record[name] for name in instances.CHANGEABLE if record[name] != row[name]}
+    newer = {name: record[name] for name in instances.CHANGEABLE if record[name] != row[name]}
+    return newer if newer or instances.swap_place(connection, row["uuid"], cell_uuid) else None
+
+
+def _catch_up(
+    api_db: Database, cell_db: Database, operation: Operation, row: Mapping[str, Any], cell_uuid: str,
+    newer: Mapping[str, Any] | None,
+) -> Mapping[str, Any] | None:  # fmt: skip
+    """Go on from what ``_swap`` returned until the place is taken; return the row that the cell has then, None if the
+    place is lost. Raises StaleAttempt: only who holds the build writes, so that what one has read of the row stays."""
+    while newer:
+        with cell_db.write() as connection:
+            operations.fenced(connection, cell_schema.operations, operation)
+            instances.set_values(connection, operation.instance_uuid, **newer)
+        row = {**row, **newer}
+        with api_db.write() as connection:
+            newer = _swap(connection, row, cell_uuid)
+    return None if newer is None else row
 
 
 def _to_spawn(host: str) -> dict[str, Any]:
@@ -214,15 +235,16 @@ def confirm(context: StepContext) -> Outcome:
     uuid, cell_uuid = operation.instance_uuid, context.cell_uuid
     row = instances.get(context.db, uuid).to_mapping()
     with context.api_db.write() as connection:
-        changes = _swap(connection, row, cell_uuid)
-    if changes is None and _in_cell(context):
-        changes = {}
-    if changes is None:
-        return Outcome(gone=True, apply=lambda connection: _withdraw(connection, operation))
-    values = {"task_state": "spawning", **changes}
+        newer = _swap(connection, row, cell_uuid)
+    placed = _catch_up(context.api_db, context.db, operation, row, cell_uuid, newer)
+    if placed is None:
+        if not _in_cell(context):
+            return Outcome(gone=True, apply=lambda connection: _withdraw(connection, operation))
+        placed = row  # it was taken by who died then, or is slow
     return Outcome(
-        next="spawn", host=operation.host, apply=lambda connection: instances.set_values(connection, uuid, **values),
-        then=lambda: moments.claimed(context.hooks, row, operation.request_id, row, amounts(row["flavor"])),
+        next="spawn", host=operation.host,
+        apply=lambda connection: instances.set_values(connection, uuid, task_state="spawning"),
+        then=lambda: moments.claimed(context.hooks, placed, operation.request_id, placed, amounts(row["flavor"])),
     )  # fmt: skip
 
 
@@ -287,10 +309,7 @@ def reschedule(context: StepContext) -> Outcome:
     """Move the claims to the next host of this cell, never one that failed before for this build."""
     operation = context.operation
     failed: Mapping[str, str] = operation.data["hosts"]
-    with context.db.read() as connection:
-        table = cell_schema.instances
-        query = sa.select(table).where(table.c.uuid == operation.instance_uuid)
-        row = dict(connection.execute(query).mappings().one())
+    row = instances.get(context.db, operation.instance_uuid).to_mapping()
     if len(failed) < context.conf.operations.max_attempts:
         request = placement_request(row, frozenset(failed))
         moments.before_scheduling(context.hooks, row, operation.request_id, failed)

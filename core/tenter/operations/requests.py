@@ -242,7 +242,8 @@ class Requests:
                 return
             with self._api_db.write() as connection:
                 mine = sa.and_(places.c.instance_uuid == uuid, places.c.state != instances.PLACED)
-                record = connection.execute(sa.select(places.c.record).where(mine)).scalar()
+                # Locked: a place that is taken meanwhile would be taken without the changes.
+                record = connection.execute(sa.select(places.c.record).where(mine).with_for_update()).scalar()
                 if record is not None:
                     record = {**record, **changes, "updated_at": now()}
                     connection.execute(sa.update(places).where(mine).values(record=record))

@@ -19,8 +19,11 @@ UNSCHEDULED, PLACED, LOST = "unscheduled", "placed", "failed"
 DELETING = "deleting"
 HAVE_GUESTS = ("active", "stopped", "paused", "suspended")
 """Values of vm_state with which an instance has a guest."""
-CHANGEABLE = ("display_name", "description", "hostname", "access_ip_v4", "access_ip_v6", "metadata", "tags", "locked")
-"""Columns that a user may change while the instance is being scheduled."""
+CHANGEABLE = (
+    "display_name", "description", "hostname", "access_ip_v4", "access_ip_v6", "metadata", "tags", "locked",
+    "updated_at",
+)  # fmt: skip
+"""Columns that a user may change while the instance is being scheduled; the last shows even what was changed back."""
 
 _UUID: sa.BindParameter[str] = sa.bindparam("p_uuid")
 _ONE_PLACE = places.c.instance_uuid == _UUID

@@ -19,10 +19,30 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from tenter.testing.base import Conformance as Conformance
     from tenter.testing.base import needs as needs
+    from tenter.testing.feature import FeatureConformance as FeatureConformance
+    from tenter.testing.filter import FilterConformance as FilterConformance
+    from tenter.testing.hook import ExtensionConformance as ExtensionConformance
+    from tenter.testing.hook import HookConformance as HookConformance
+    from tenter.testing.identity import IdentityConformance as IdentityConformance
+    from tenter.testing.image import ImageConformance as ImageConformance
+    from tenter.testing.network import NetworkConformance as NetworkConformance
+    from tenter.testing.notifier import NotifierConformance as NotifierConformance
+    from tenter.testing.virt import VirtConformance as VirtConformance
+    from tenter.testing.weigher import WeigherConformance as WeigherConformance
 
 _HOMES = {
     "Conformance": "tenter.testing.base",
+    "VirtConformance": "tenter.testing.virt",
     "needs": "tenter.testing.base",
+    "FeatureConformance": "tenter.testing.feature",
+    "FilterConformance": "tenter.testing.filter",
+    "IdentityConformance": "tenter.testing.identity",
+    "ImageConformance": "tenter.testing.image",
+    "NetworkConformance": "tenter.testing.network",
+    "NotifierConformance": "tenter.testing.notifier",
+    "HookConformance": "tenter.testing.hook",
+    "ExtensionConformance": "tenter.testing.hook",
+    "WeigherConformance": "tenter.testing.weigher",
 }
 __all__ = sorted(_HOMES)
 

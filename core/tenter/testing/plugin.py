@@ -5,6 +5,7 @@ Loaded by pytest itself through the entry point group ``pytest11``; it does noth
 
 from __future__ import annotations
 
+import functools
 import inspect
 import json
 from importlib import metadata
@@ -12,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+pytest.register_assert_rewrite("tenter.testing.virt")
 
 FORMAT = 1
 """Version of the report's format: an object with ``format`` and ``plugins``, the latter by ``kind class``."""
@@ -48,7 +51,7 @@ def _describe(item: pytest.Item) -> dict[str, Any] | None:
         "kind": kind,
         "plugin": getattr(cls, "name", None) or plugin.__name__,
         "contract": getattr(plugin, "contract", ""),
-        "distribution": _distribution(plugin),
+        "distribution": _distribution(plugin.__module__.partition(".")[0]),
         "check": f"{kind}.{item.originalname.removeprefix('test_')}",
         "capability": mark.args[0].capability if mark else "",
         "rule": " ".join(inspect.cleandoc(item.function.__doc__ or "").split()),
@@ -65,8 +68,9 @@ def _outcome(report: pytest.TestReport) -> dict[str, str]:
     return {"outcome": "passed", "reason": ""}
 
 
-def _distribution(plugin: type) -> str:
-    names = metadata.packages_distributions().get(plugin.__module__.partition(".")[0], [])
+@functools.cache
+def _distribution(package: str) -> str:
+    names = metadata.packages_distributions().get(package, [])
     return f"{names[0]} {metadata.version(names[0])}" if names else ""
 
 

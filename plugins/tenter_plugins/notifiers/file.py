@@ -9,6 +9,7 @@ from pathlib import Path
 
 import orjson
 
+from tenter import errors
 from tenter.contracts.base import PluginSetup
 from tenter.contracts.notifier import Notification, Notifier
 from tenter_plugins.notifiers.options import OPTS, SECTION
@@ -27,10 +28,19 @@ class FileNotifier(Notifier):
         self._path = Path(setup.conf.notifier_file.path or setup.state_dir / "notifications.jsonl").absolute()
         self._fd = -1
         self._torn = False
+        self._closed = False
         self._open()
 
     def notify(self, notification: Notification) -> None:
-        """Append a line with one write, which the kernel does not mix with those of others. Raises OSError."""
+        """Append a line with one write, which the kernel does not mix with those of others. Raises Unavailable."""
+        if self._closed:
+            raise errors.Unavailable(f"The notifier of {self._path} is closed.")
+        try:
+            self._append(notification)
+        except OSError as exc:
+            raise errors.Unavailable(f"{self._path} cannot be written: {exc.strerror or exc}.") from exc
+
+    def _append(self, notification: Notification) -> None:
         if not self._is_there():
             self._open()
         line = orjson.dumps(asdict(notification)) + b"\n"
@@ -39,10 +49,14 @@ class FileNotifier(Notifier):
         written = os.write(self._fd, line)
         self._torn = written != len(line)
         if self._torn:
-            raise OSError(f"{self._path} took only {written} of {len(line)} bytes.")
+            raise errors.Unavailable(f"{self._path} took only {written} of {len(line)} bytes.")
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the file for good."""
+        self._closed = True
+        self._release()
+
+    def _release(self) -> None:
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
@@ -54,6 +68,6 @@ class FileNotifier(Notifier):
         return False
 
     def _open(self) -> None:
-        self.close()
+        self._release()
         self._fd = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
         self._torn = False

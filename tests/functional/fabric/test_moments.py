@@ -157,10 +157,55 @@ def _lose_leases(cloud: Cloud) -> None:
 
 def _deletes(cloud: Cloud, found: list[str]) -> Callable[[], None]:
     def delete() -> None:
-        until = time.monotonic() + 5
-        while not found and time.monotonic() < until:  # the build may begin before create() has returned
-            time.sleep(0.001)
-        cloud.requests.delete(CALLER, found[0])
+        cloud.requests.delete(CALLER, _uuid(found))
         found.append("accepted")
 
     return delete
+
+
+def _uuid(found: list[str]) -> str:
+    until = time.monotonic() + 5
+    while not found and time.monotonic() < until:  # the build may begin before create() has returned
+        time.sleep(0.001)
+    return found[0]
+
+
+def _update(cloud: Cloud, found: list[str], **changes: Any) -> Callable[[], None]:
+    def update() -> None:
+        cloud.requests.update(CALLER, _uuid(found), changes)
+        found.append("accepted")
+
+    return update
+
+
+@pytest.mark.parametrize("gap", [1, 2])
+def test_changed_at_a_moment_of_a_build_and_killed_soon_after(make_cloud: MakeCloud, gap: int) -> None:
+    cloud = make_cloud()
+    moments = _count(cloud, False, lambda cloud, uuid: None)
+    for n in range(len(moments) - gap):
+        found: list[str] = []
+        killed = Moments(cloud, {n: _update(cloud, found, display_name="renamed", locked=True), n + gap: Crash})
+        found.append(cloud.create("before"))
+        cloud.wait_dead(killed)
+        cloud.drop()
+        cloud.start()
+        row = cloud.active(found[0])
+        if "accepted" in found:
+            assert (row["display_name"], row["locked"]) == ("renamed", True), (n, moments[n])
+        cloud.requests.update(CALLER, found[0], {"locked": False})
+        _clean(cloud, found[0])
+
+
+def test_changed_at_two_moments_of_a_build(make_cloud: MakeCloud) -> None:
+    cloud = make_cloud()
+    moments = _count(cloud, False, lambda cloud, uuid: None)
+    for n in range(len(moments) - 1):
+        found: list[str] = []
+        first = _update(cloud, found, display_name="first", tags=["kept"])
+        Moments(cloud, {n: first, n + 1: _update(cloud, found, display_name="second")})
+        found.append(cloud.create("before"))
+        row = cloud.active(found[0])
+        assert (row["display_name"], row["tags"]) == ("second", ["kept"]), (n, moments[n])
+        _clean(cloud, found[0])
+        cloud.drop()
+        cloud.start()

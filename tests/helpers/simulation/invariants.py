@@ -30,6 +30,8 @@ class Promises:
         """Servers whose delete was accepted."""
         self.unsure: set[str] = set()
         """Servers whose delete was asked for and never answered."""
+        self.names: dict[str, set[str]] = {}
+        """What servers were renamed to: the last name that was accepted, and those asked for since."""
 
 
 def broken(cloud: SimulatedCloud, promises: Promises, whole_since: float) -> list[str]:
@@ -171,11 +173,16 @@ class _Facts:
         return found
 
     def promises(self, promises: Promises) -> list[str]:
-        """What was deleted is gone, what was made and not deleted is there."""
+        """What was deleted is gone, what was made and not deleted is there, under the name that it was given last."""
         there = self.place_rows.keys() | self.rows.keys()
         found = [f"{uuid} was deleted and is there" for uuid in promises.deleted & there]
         lost = promises.made - promises.deleted - promises.unsure - there
-        return found + [f"{uuid} was made, never deleted, and is not there" for uuid in lost]
+        found += [f"{uuid} was made, never deleted, and is not there" for uuid in lost]
+        for uuid in promises.names.keys() & there:
+            name = (self.rows.get(uuid) or self.place_rows[uuid]["record"])["display_name"]
+            if name not in promises.names[uuid]:
+                found.append(f"{uuid} is named {name}, not {' or '.join(sorted(promises.names[uuid]))}")
+        return found
 
 
 def _rows(db: Any, table: sa.Table) -> list[dict[str, Any]]:

@@ -20,7 +20,7 @@ BACKGROUND = (
 )  # fmt: skip
 """Activities that go round without work of a server; they are seldom killed."""
 MOST_SERVERS = 12
-CHANGES = ("start", "stop", "reboot", "reboot hard", "rebuild")
+CHANGES = ("start", "stop", "reboot", "reboot hard", "rebuild", "rename")
 
 
 class Walk:
@@ -43,6 +43,7 @@ class Walk:
         self.odds, self._late_odds = self.chance.choice((0.02, 0.04, 0.08)), 0.02
         """How probable it is that a process dies at a moment of its work, or that one of its threads is late."""
         self._named = 0
+        self._renames: dict[str, Activity] = {}
 
     def reseed(self, seed: int) -> None:
         """Choose by another seed from now on."""
@@ -177,8 +178,11 @@ class Walk:
         self.cloud.ask(f"delete {uuid}", lambda requests: requests.delete(CALLER, uuid), told)
 
     def change(self, uuid: str, what: str) -> None:
-        """Ask for a server to be started, stopped, rebooted or rebuilt."""
+        """Ask for a server to be started, stopped, rebooted, rebuilt or renamed."""
         if "api" not in self.cloud.processes:
+            return
+        if what == "rename":
+            self._rename(uuid)
             return
 
         def told(answer: Any) -> None:
@@ -186,6 +190,27 @@ class Walk:
                 self.world.surprise(f"{what} of {uuid} was refused: {answer!r}")
 
         self.cloud.ask(f"{what} {uuid}", functools.partial(_change, what, uuid), told)
+
+    def _rename(self, uuid: str) -> None:
+        """Ask for a server to be renamed, unless it is being asked for: then nobody could say which name counts."""
+        before = self._renames.get(uuid)
+        if before is not None and not (before.done or before.process.dead):
+            return
+        self._named += 1
+        name, names = f"vm{self._named}", self.promises.names
+        if uuid in names:
+            names[uuid].add(name)
+
+        def told(answer: Any) -> None:
+            if answer is None:
+                names[uuid] = {name}
+            elif not isinstance(answer, errors.NotFound):
+                self.world.surprise(f"rename of {uuid} was refused: {answer!r}")
+
+        def request(requests: Any) -> None:
+            requests.update(CALLER, uuid, {"display_name": name})
+
+        self._renames[uuid] = self.cloud.ask(f"rename {uuid} to {name}", request, told)
 
     def misfortune(self) -> None:
         """Let something happen to a process, a host or the clock."""
@@ -239,7 +264,7 @@ class Walk:
             # Often the latest, which is still being built.
             self.delete(servers[-1] if self.chance.random() < 0.5 else self.chance.choice(servers))
         else:
-            self.change(self.chance.choice(servers), what)
+            self.change(servers[-1] if what == "rename" else self.chance.choice(servers), what)
 
     # Peace
 

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tenter import errors
 from tenter.conf import new_conf
 from tenter.contracts.base import PluginSetup
 from tenter.contracts.notifier import Notification
@@ -107,7 +108,7 @@ def test_processes_share_a_file(tmp_path: Path) -> None:
 def test_a_full_disk_spoils_one_line_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file, real = notifier(tmp_path), os.write
     monkeypatch.setattr(os, "write", lambda fd, data: real(fd, data[:10]))
-    with pytest.raises(OSError, match="took only 10 of"):
+    with pytest.raises(errors.Unavailable, match="took only 10 of"):
         file.notify(a_notification(1))
     monkeypatch.undo()
     file.notify(a_notification(2))

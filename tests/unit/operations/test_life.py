@@ -284,8 +284,8 @@ def test_a_guest_that_dies_by_itself_shows_as_stopped(make_cloud: MakeCloud) -> 
     cloud = make_cloud(compute={"power_sync_interval": 0.1})
     uuid = cloud.create()
     cloud.active(uuid)
-    guest = cloud.virt._guests[uuid]
-    cloud.virt._write({**guest, "power": 4})
+    guest = cloud.virt.files.get(uuid)
+    cloud.virt.files.put({**guest, "power": 4})
     row = cloud.wait(uuid, lambda row: row is not None and row["vm_state"] == "stopped")
     assert row["power_state"] == 4
     cloud.requests.start(CALLER, uuid)

@@ -19,11 +19,11 @@ _BOOT_SECTOR = bytes.fromhex("b010e6f4f4ebfd").ljust(510, b"\0") + b"\x55\xaa"
 _EXPECTED_EXIT = 33
 
 
-def probe_kvm(emulator: str, cache: Path, device: Path = Path("/dev/kvm")) -> Capability:
+def probe_kvm(emulator: str, cache: Path, device: Path = Path("/dev/kvm"), keep: bool = True) -> Capability:
     """Return whether guests can be run by KVM, with the reason if not.
 
     Boots the emulator's firmware with a boot sector of seven bytes, which takes a third of a second with a KVM that
-    works. The answer is kept in ``cache`` until the machine is booted again.
+    works. The answer is kept in ``cache`` until the machine is booted again; without ``keep`` it is only looked there.
     """
     reason = _cheap_reason(device)
     if reason:
@@ -36,7 +36,8 @@ def probe_kvm(emulator: str, cache: Path, device: Path = Path("/dev/kvm")) -> Ca
     except OSError:
         pass
     reason = _boot_reason(emulator)
-    cache.write_text(f"{key}\n{reason}", encoding="utf-8")
+    if keep:
+        cache.write_text(f"{key}\n{reason}", encoding="utf-8")
     return Capability(not reason, reason)
 
 

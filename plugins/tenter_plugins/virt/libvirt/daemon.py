@@ -210,6 +210,7 @@ class PrivateDaemon:
                 "qemu-system-x86 and qemu-utils, or set [libvirt] uri to a daemon that runs."
             )
         argv = [executable, "-d", "-f", str(self.config_file), "-p", str(self.pid_file)]
+        self._forget_other_boots()
         self._write_config()
         self._forget_half_started()
         environment = dict(os.environ)
@@ -265,6 +266,18 @@ class PrivateDaemon:
         if self.privileged:
             self._write_users("passwd", f"{_QEMU_USER}:x:64055:64055::/nonexistent:/usr/sbin/nologin\n")
             self._write_users("group", f"{_QEMU_USER}:x:64055:\n")
+
+    def _forget_other_boots(self) -> None:
+        """Remove what a daemon noted of processes before the machine was booted: their numbers are others' now, which
+        libvirtd would end. (Its notes are in /run as a rule, which is empty then; ours are on disk.)"""
+        # And when process 1 started, which tells containers from each other.
+        init = Path("/proc/1/stat").read_text(encoding="ascii").rpartition(")")[2].split()[19]
+        boot = f"{Path('/proc/sys/kernel/random/boot_id').read_text(encoding='ascii').strip()} {init}"
+        noted = self.directory / "boot"
+        if noted.exists() and noted.read_text(encoding="ascii") != boot:
+            LOG.info("The machine was booted; what libvirtd noted of processes is forgotten")
+            shutil.rmtree(self.directory / "run", ignore_errors=True)
+        noted.write_text(boot, encoding="ascii")
 
     def _forget_half_started(self) -> None:
         """Remove the status of guests whose start was cut short by the end of the daemon.

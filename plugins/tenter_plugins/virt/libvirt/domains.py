@@ -6,13 +6,16 @@ import logging
 import signal
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar
+
+from lxml import etree
 
 from tenter import errors
 from tenter.contracts.virt import PowerState
 from tenter_plugins.virt.libvirt import processes
 from tenter_plugins.virt.libvirt.connection import Connection
-from tenter_plugins.virt.libvirt.domain_xml import METADATA_NAMESPACE, domain_name
+from tenter_plugins.virt.libvirt.domain_xml import METADATA_NAMESPACE, domain_name, element
 from tenter_plugins.virt.libvirt.layout import GuestDir, Layout
 from tenter_plugins.virt.libvirt.lib import libvirt, no_such_domain, translate
 
@@ -98,6 +101,68 @@ class Domains:
 
         self._call(directory.uuid, work)
         self._end_processes(directory)
+
+    def pause(self, uuid: str) -> None:
+        """On return the guest is paused. Raises GuestNotFound, GuestFailed (it does not run)."""
+        self._freeze(uuid, lambda domain: domain.suspend(), PowerState.RUNNING, PowerState.PAUSED)
+
+    def unpause(self, uuid: str) -> None:
+        """On return the guest runs. Raises GuestNotFound, GuestFailed (it is not paused)."""
+        self._freeze(uuid, lambda domain: domain.resume(), PowerState.PAUSED, PowerState.RUNNING)
+
+    def _freeze(self, uuid: str, work: Callable[[Any], Any], before: PowerState, after: PowerState) -> None:
+        def change(conn: Any) -> None:
+            domain = _lookup(conn, uuid)
+            power = None if domain is None else power_state(*domain.state(0))
+            if power is before:
+                work(domain)
+            elif power is not after:
+                raise errors.GuestFailed(f"Guest {uuid} is neither running nor paused.", uuid=uuid)
+
+        self._call(uuid, change)
+
+    def begin_backup(self, uuid: str, disk: str, target: Path) -> None:
+        """Begin to copy a disk of a running guest, as it is now and without backing file, to a qcow2 file.
+
+        https://libvirt.org/formatbackup.html, push mode. Raises GuestFailed.
+        """
+        entry = element("disk", attributes={"name": disk, "backup": "yes", "type": "file"})
+        entry.append(element("target", attributes={"file": str(target)}))
+        entry.append(element("driver", attributes={"type": "qcow2"}))
+        disks = element("disks")
+        disks.append(entry)
+        backup = element("domainbackup", attributes={"mode": "push"})
+        backup.append(disks)
+        xml = etree.tostring(backup, encoding="unicode")
+        self._call(uuid, lambda conn: conn.lookupByUUIDString(uuid).backupBegin(xml, None, 0))
+
+    def backup_has_ended(self, uuid: str) -> bool:
+        """Return whether the copy is complete. Raises GuestFailed if it failed."""
+        lib = libvirt()
+
+        def look(conn: Any) -> bool:
+            domain = conn.lookupByUUIDString(uuid)
+            if domain.jobInfo()[0] != lib.VIR_DOMAIN_JOB_NONE:
+                return False
+            last = domain.jobStats(lib.VIR_DOMAIN_JOB_STATS_COMPLETED | lib.VIR_DOMAIN_JOB_STATS_KEEP_COMPLETED)
+            if last.get("type") != lib.VIR_DOMAIN_JOB_COMPLETED or not last.get("success", True):
+                raise errors.GuestFailed(f"The disk of guest {uuid} was not copied: {last.get('errmsg', 'aborted')}.")
+            return True
+
+        return self._call(uuid, look)
+
+    def abort_backup(self, uuid: str) -> None:
+        """End the copy. One that has ended is no error."""
+        lib = libvirt()
+
+        def work(conn: Any) -> None:
+            try:
+                conn.lookupByUUIDString(uuid).abortJob()
+            except lib.libvirtError as exc:
+                if exc.get_error_code() != lib.VIR_ERR_OPERATION_INVALID:
+                    raise
+
+        self._call(uuid, work)
 
     def remove(self, directory: GuestDir) -> None:
         """On return there is no domain and no process of the guest. Raises GuestFailed, HypervisorUnavailable."""

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import logging
+import os
 import shutil
+import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -25,11 +28,17 @@ from tenter.contracts.virt import (
     PowerOnRequest,
     PowerState,
     RebootRequest,
+    ResizeRequest,
+    Snapshot,
+    SnapshotRequest,
     SpawnRequest,
     SupportsConsoleOutput,
+    SupportsPause,
+    SupportsResize,
+    SupportsSnapshot,
     VirtDriver,
 )
-from tenter_plugins.virt.libvirt import accel, config_drive, console, host, images
+from tenter_plugins.virt.libvirt import accel, config_drive, console, host, images, snapshots
 from tenter_plugins.virt.libvirt.connection import Connection
 from tenter_plugins.virt.libvirt.daemon import PrivateDaemon
 from tenter_plugins.virt.libvirt.domain_xml import Domain, domain_name
@@ -41,10 +50,13 @@ from tenter_plugins.virt.libvirt.options import OPTIONS, SECTION
 
 LOG = logging.getLogger(__name__)
 
+_POWERS = (SupportsConsoleOutput, SupportsPause, SupportsSnapshot, SupportsResize)
 _ON = (PowerState.RUNNING, PowerState.PAUSED, PowerState.SUSPENDED)
 
 
-class LibvirtDriver(VirtDriver, SupportsConsoleOutput, SupportsTeardown):
+class LibvirtDriver(
+    VirtDriver, SupportsConsoleOutput, SupportsPause, SupportsSnapshot, SupportsResize, SupportsTeardown
+):
     """Guests of QEMU by libvirt, on one host."""
 
     contract = "virt 1.0"
@@ -61,19 +73,18 @@ class LibvirtDriver(VirtDriver, SupportsConsoleOutput, SupportsTeardown):
         self._connection: Connection | None = None
         self._facts: host.HostFacts | None = None
         self._host: HostSetup | None = None
-        self._kvm = Capability(False, "not looked at yet")
+        self._probed_kvm: Capability | None = None
 
     def init_host(self, setup: HostSetup) -> None:
         libvirt()
-        if shutil.which(self._conf.emulator) is None:
-            raise errors.HypervisorUnavailable(
-                f"{self._conf.emulator} is missing; install the package qemu-system-x86 or set [libvirt] emulator."
-            )
+        if missing := self._missing():
+            raise errors.HypervisorUnavailable(missing)
         with self._start_lock:
             self._layout.create()
             LOG.info("This host's node is %s, as %s says", self._layout.node_uuid(), self._layout.node_file)
             self._images.purge_partial()
-            self._kvm = self._look_for_kvm()
+            self._probed_kvm = self._look_for_kvm(keep=True)
+            self._require_kvm()
             self._host = setup
             self.close()
             self._connection = Connection(self._conf.uri, self._private_daemon(setup))
@@ -111,16 +122,17 @@ class LibvirtDriver(VirtDriver, SupportsConsoleOutput, SupportsTeardown):
         return ["The driver's own libvirtd runs on: guests exist."]
 
     def describe(self) -> DriverInfo:
-        root = self._daemon_privileged
-        own_daemon = Capability(False, "[libvirt] uri names another's libvirtd") if self._conf.uri else Capability(True)
+        missing = self._missing()
+        here, root = Capability(not missing, missing), self._daemon_privileged
+        own_daemon = Capability(False, "[libvirt] uri names another's libvirtd") if self._conf.uri else here
         capabilities = {
             "kvm": self._kvm,
-            SupportsConsoleOutput.capability: Capability(True),
+            **{power.capability: here for power in _POWERS},
             SupportsTeardown.capability: own_daemon,
-            "config_drive": Capability(True),
-            "soft_reboot": Capability(True),
-            "user_networking": Capability(True),
-            "bridge_networking": Capability(root, "" if root else "taps on a bridge need root"),
+            "config_drive": here,
+            "soft_reboot": here,
+            "user_networking": here,
+            "bridge_networking": here if root else Capability(False, "taps on a bridge need root"),
         }
         version = self._facts.version if self._facts else 0
         return DriverInfo("libvirt", capabilities, hypervisor_type="QEMU", hypervisor_version=version)
@@ -201,6 +213,32 @@ class LibvirtDriver(VirtDriver, SupportsConsoleOutput, SupportsTeardown):
         with _host_disk("reading a console log"):
             return console.tail(directory.console_log, request.max_bytes)
 
+    def pause(self, guest: GuestRef) -> None:
+        self._domains.pause(self._existing(guest).uuid)
+
+    def unpause(self, guest: GuestRef) -> None:
+        self._domains.unpause(self._existing(guest).uuid)
+
+    def snapshot(self, request: SnapshotRequest) -> Snapshot:
+        directory = self._existing(request.guest)
+        with _host_disk(f"making a snapshot of guest {directory.uuid}"):
+            with self._locks.hold(directory.uuid):
+                if self._domains.state(directory.uuid) not in _ON:
+                    return snapshots.of_stopped(directory, self._conf.image_timeout)
+            return snapshots.of_running(self._domains, directory, request.cancelled, self._conf.image_timeout)
+
+    def resize(self, request: ResizeRequest) -> None:
+        directory = self._existing(request.guest)
+        with self._locks.hold(directory.uuid), _host_disk(f"resizing guest {directory.uuid}"):
+            if self._domains.state(directory.uuid) in _ON:
+                raise errors.Conflict(f"Guest {directory.uuid} is not shut down.")
+            hardware = request.hardware
+            images.grow_disks({
+                directory.root_disk: hardware.root_gib * images.GIB or images.virtual_size(directory.root_disk),
+                directory.ephemeral_disk: hardware.ephemeral_gib * images.GIB,
+                directory.swap_disk: hardware.swap_mib << 20,
+            })  # fmt: skip
+
     def _build(self, request: SpawnRequest, directory: GuestDir) -> None:
         """The steps of ``spawn``; the network is awaited only when the disks are ready."""
         _give_up_if(request)
@@ -257,15 +295,34 @@ class LibvirtDriver(VirtDriver, SupportsConsoleOutput, SupportsTeardown):
             raise errors.GuestNotFound(f"There is no guest {guest.uuid} on this host.", uuid=guest.uuid)
         return directory
 
-    def _look_for_kvm(self) -> Capability:
+    def _missing(self) -> str:
+        """Return a sentence that says what this host lacks, "" if nothing; guests cannot be run without it."""
+        if "libvirt" not in sys.modules and importlib.util.find_spec("libvirt") is None:
+            return "The Python binding of libvirt is missing; install it with the extra libvirt of this distribution."
+        if shutil.which(self._conf.emulator) is None:
+            return f"{self._conf.emulator} is missing; install the package qemu-system-x86 or set [libvirt] emulator."
+        return ""
+
+    @property
+    def _kvm(self) -> Capability:
+        """Whether KVM works: what ``init_host`` found, before it what can be seen without leaving a trace."""
+        if self._probed_kvm is None:
+            self._probed_kvm = self._look_for_kvm(keep=False)
+        return self._probed_kvm
+
+    def _look_for_kvm(self, keep: bool) -> Capability:
         if self._conf.virt_type == "qemu":
             return Capability(False, "[libvirt] virt_type is qemu")
-        kvm = accel.probe_kvm(self._conf.emulator, self._layout.state_dir / "kvm-probe")
-        if not kvm.on and self._conf.virt_type == "kvm":
-            raise errors.HypervisorUnavailable(f"[libvirt] virt_type is kvm, but KVM does not work: {kvm.reason}")
-        if not kvm.on:
-            LOG.warning("Guests are emulated, which is slow: %s", kvm.reason)
-        return kvm
+        if missing := self._missing():
+            return Capability(False, missing)
+        return accel.probe_kvm(self._conf.emulator, self._layout.state_dir / "kvm-probe", keep=keep)
+
+    def _require_kvm(self) -> None:
+        if self._kvm.on or self._conf.virt_type == "qemu":
+            return
+        if self._conf.virt_type == "kvm":
+            raise errors.HypervisorUnavailable(f"[libvirt] virt_type is kvm, but KVM does not work: {self._kvm.reason}")
+        LOG.warning("Guests are emulated, which is slow: %s", self._kvm.reason)
 
     def _private_daemon(self, setup: HostSetup) -> PrivateDaemon | None:
         if self._conf.uri:
@@ -283,8 +340,7 @@ class LibvirtDriver(VirtDriver, SupportsConsoleOutput, SupportsTeardown):
     def _daemon_privileged(self) -> bool:
         if self._conf.uri:
             return "///session" not in self._conf.uri
-        daemon = self._connection.daemon if self._connection else None
-        return daemon is not None and daemon.privileged
+        return os.geteuid() == 0
 
     @property
     def _virt_type(self) -> str:

@@ -11,7 +11,7 @@ import logging
 import os
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -122,6 +122,37 @@ def create_disk(path: Path, size: int, base: Path | None = None) -> None:
     path.unlink(missing_ok=True)
     over = ["-u", "-F", "raw", "-b", str(base)] if base else []
     qemu_img(["create", "-q", "-f", "qcow2", *over, str(path), str((size + 511) // 512 * 512)], 60.0)
+
+
+def virtual_size(path: Path) -> int:
+    """Return the size in bytes of the disk in a qcow2 file of ours."""
+    with path.open("rb") as file:
+        return int.from_bytes(file.read(32)[24:32], "big")
+
+
+def grow_disks(sizes: Mapping[Path, int]) -> None:
+    """Make qcow2 disks as large as ``sizes`` says in bytes; one that does not exist is made, empty.
+
+    If it raises, all are as before. Raises Invalid (one would shrink), ResourceExhausted, GuestFailed.
+    """
+    before = {path: virtual_size(path) if path.exists() else 0 for path in sizes}
+    for path, size in sizes.items():
+        if size < before[path]:
+            raise errors.Invalid(f"{path.name} has {before[path]} bytes and cannot shrink to {size}.")
+    grown: list[Path] = []
+    try:
+        for path, size in sizes.items():
+            if size > before[path]:
+                grown.append(path)
+                _resize(path, size) if before[path] else create_disk(path, size)
+    except errors.TenterError:
+        for path in grown:
+            _resize(path, before[path], "--shrink") if before[path] else path.unlink(missing_ok=True)
+        raise
+
+
+def _resize(path: Path, size: int, *options: str) -> None:
+    qemu_img(["resize", "-q", "-f", "qcow2", *options, str(path), str(size)], 60.0)
 
 
 def qemu_img(arguments: list[str], timeout: float, image: ImageSource | None = None) -> str:

@@ -49,6 +49,11 @@ class GuestDir:
         return self.path / "console.log"
 
     @property
+    def snapshot(self) -> Path:
+        """A snapshot of the root disk; exists only while one is being made."""
+        return self.path / "snapshot.part"
+
+    @property
     def unfinished(self) -> Path:
         """Marker: exists while ``spawn`` has not ended."""
         return self.path / "unfinished"

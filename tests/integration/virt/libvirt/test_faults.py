@@ -131,6 +131,26 @@ def test_daemon_killed_while_guests_run(host: Host) -> None:
     wait_until(lambda: host.driver.guests()[0].power in off, 20, "the guest's end seen")
 
 
+def test_a_process_with_the_number_of_a_guest_before_the_boot(host: Host) -> None:
+    request = host.request(network_info=NetworkInfo())
+    host.driver.spawn(request)
+    pid, directory = host.qemu_pid(request.uuid), host.daemon.directory
+    notes = directory / "run" / "qemu" / f"tenter-{request.uuid}.xml"
+    text = notes.read_text()
+    kill(host.daemon.pid())
+    kill(pid)
+    stranger = subprocess.Popen(["sleep", "60"])
+    try:
+        notes.write_text(text.replace(f"'{pid}'", f"'{stranger.pid}'"))
+        (directory / "boot").write_text("another")
+        assert host.power(request.uuid) is PowerState.SHUTDOWN
+        with pytest.raises(subprocess.TimeoutExpired):
+            stranger.wait(2)
+    finally:
+        stranger.kill()
+        stranger.wait()
+
+
 SERVICE = """
 import json, os, sys, threading
 from pathlib import Path

@@ -1,0 +1,1 @@
+"""System containers for Tenter, through libvirt's LXC driver."""

@@ -1,0 +1,199 @@
+"""``tenter plugin new``: a distribution with the skeleton of a plugin, ready to be installed and tested."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import shutil
+import string
+import tempfile
+import textwrap
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+
+from tenter import errors
+from tenter.cli import skeleton
+from tenter.contracts.base import Driver
+from tenter.plugins.kinds import KINDS
+
+NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
+LONGEST = 40
+
+
+@dataclass(frozen=True)
+class Template:
+    """What is particular to the skeletons of one kind.
+
+    ``suffix`` ends the class's name, ``module`` is where it stands. ``bodies`` of methods that need not be empty, with
+    what they need from other modules. ``option`` enables it. ``kit`` is its conformance kit.
+    """
+
+    suffix: str
+    module: str
+    option: str
+    kit: str
+    bodies: Mapping[str, str] = field(default_factory=dict)
+    imports: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    attributes: str = ""
+    methods: str = ""
+
+
+TEMPLATES = {
+    "virt": Template("Driver", "driver", "DEFAULT.virt_driver", "VirtConformance"),
+    "network": Template("Network", "driver", "DEFAULT.network_driver", "NetworkConformance"),
+    "image": Template("Images", "driver", "DEFAULT.image_driver", "ImageConformance"),
+    "identity": Template("Identity", "driver", "DEFAULT.identity_driver", "IdentityConformance"),
+    "filter": Template(
+        "Filter", "filter", "scheduler.extra_filters", "FilterConformance",
+        bodies={"accepts": "return ACCEPT"}, imports={"tenter.contracts.filter": ("ACCEPT",)},
+    ),
+    "weigher": Template(
+        "Weigher", "weigher", "scheduler.extra_weighers", "WeigherConformance",
+        bodies={"weigh": "return 0.0", "multiplier": "return 1.0"},
+    ),
+    "feature": Template(
+        "Feature", "feature", "migration.features", "FeatureConformance",
+        bodies={"offer": "return None", "agree": 'return Refusal("Neither host offers anything yet.")'},
+    ),
+    "notifier": Template("Notifier", "notifier", "notifications.notifiers", "NotifierConformance"),
+    "hook": Template(
+        "Listener", "listener", "hooks.enabled", "HookConformance",
+        imports={"logging": ("getLogger",), "tenter.contracts.hooks": ("Spawned",)},
+        methods="""
+    def spawned(self, event: Spawned) -> None:
+        \"\"\"Note in the log that a server runs.\"\"\"
+        getLogger(__name__).info("%s runs", event.instance_uuid)
+""",
+    ),
+    "extension": Template(
+        "Extension", "extension", "api.extensions", "ExtensionConformance",
+        bodies={"routes": "return ()"}, attributes='\n    prefix = "$name"',
+    ),
+}  # fmt: skip
+
+
+def run(args: argparse.Namespace) -> int:
+    """Write the distribution and say what to do next; return the exit code.
+
+    Raises Invalid for an unknown kind or a name that cannot be used, Conflict for a directory that exists.
+    """
+    target = write(args.kind, args.name, Path(args.directory))
+    drop_in = f"50-{args.name}.conf"
+    print(f"{target} holds the distribution tenter-{args.name}. What to do next:\n")
+    print(f"  cd {target}")
+    print("  pip install -e '.[test]'            make it known to Tenter")
+    print("  pytest                              which checks of the contract do not hold yet")
+    print(f"  tenter plugin show {args.kind} {args.name}")
+    if args.kind == "virt":
+        print(f"  tenter up --driver {args.name}")
+    else:
+        print(f"  cp {drop_in} /etc/tenter/conf.d/    enable it")
+    return 0
+
+
+def write(kind: str, name: str, directory: Path) -> Path:
+    """Write a new distribution into a directory, whole or not at all, and return its own. Raises Invalid, Conflict."""
+    if kind not in TEMPLATES:
+        raise errors.Invalid(f"There is no skeleton for a {kind!r} plugin. There are: {', '.join(TEMPLATES)}.")
+    if not NAME.fullmatch(name) or len(name) > LONGEST:
+        raise errors.Invalid(
+            f"{name!r} cannot be a plugin's name: lower-case letters, digits and single hyphens, a letter first, "
+            f"at most {LONGEST} characters."
+        )
+    target = directory / f"tenter-{name}"
+    if target.exists() or target.is_symlink():
+        raise errors.Conflict(f"{target} exists already; remove it, or choose another --directory.")
+    files = contents(kind, name)
+    draft: Path | None = None
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        draft = Path(tempfile.mkdtemp(prefix=f".tenter-{name}.", dir=directory))
+        for path, text in files.items():
+            (draft / path).parent.mkdir(parents=True, exist_ok=True)
+            (draft / path).write_text(text, encoding="utf-8")
+        draft.chmod(0o755)
+        draft.rename(target)
+    except OSError as exc:
+        raise errors.Invalid(f"{target} cannot be written: {exc.strerror or exc}.") from exc
+    finally:
+        if draft is not None and draft.exists():
+            shutil.rmtree(draft, ignore_errors=True)
+    return target
+
+
+def contents(kind: str, name: str) -> dict[str, str]:
+    """Return the files of the distribution: texts by path."""
+    template = TEMPLATES[kind]
+    package = f"tenter_{name.replace('-', '_')}"
+    section, _, option = template.option.rpartition(".")
+    values = {
+        "kind": kind,
+        "name": name,
+        "distribution": f"tenter-{name}",
+        "underline": "=" * len(f"tenter-{name}"),
+        "description": f"The {kind} plugin {name} of Tenter",
+        "package": package,
+        "module": template.module,
+        "class_name": "".join(part.capitalize() for part in name.split("-")) + template.suffix,
+        "kit": template.kit,
+        "section": name.replace("-", "_"),
+        "drop_in": f"50-{name}.conf",
+        "conf_section": section,
+        "conf_line": f"{option} = {name}",
+        **_source(kind, template, name, package),
+    }
+    values["entry_points"] = _entry_points(kind, values)
+    files = {
+        "setup.cfg": "setup.cfg.txt",
+        "pyproject.toml": "pyproject.toml.txt",
+        "README.rst": "README.rst.txt",
+        values["drop_in"]: "drop_in.conf.txt",
+        f"{package}/{template.module}.py": "plugin.py.txt",
+        "tests/test_conformance.py": "test_conformance.py.txt",
+    }
+    if _has_options(kind):
+        files[f"{package}/options.py"] = "options.py.txt"
+    found = {path: _filled(source, values) for path, source in files.items()}
+    return {**found, f"{package}/__init__.py": f'"""{values["description"]}."""\n'}
+
+
+def _filled(template: str, values: Mapping[str, str]) -> str:
+    text = resources.files("tenter.cli").joinpath("templates", template).read_text(encoding="utf-8")
+    return string.Template(text).substitute(values)
+
+
+def _has_options(kind: str) -> bool:
+    return issubclass(KINDS[kind].base(), Driver) or kind == "notifier"
+
+
+def _entry_points(kind: str, values: Mapping[str, str]) -> str:
+    lines = [f"{KINDS[kind].group} =", string.Template("    $name = $package.$module:$class_name").substitute(values)]
+    if _has_options(kind):
+        listed = string.Template("    tenter.$section = $package.options:list_opts").substitute(values)
+        lines += ["oslo.config.opts =", listed]
+    return "\n".join(lines)
+
+
+def _source(kind: str, template: Template, name: str, package: str) -> dict[str, str]:
+    base = KINDS[kind].base()
+    imports: skeleton.Imports = {module: set(names) for module, names in template.imports.items()}
+    imports.setdefault(base.__module__, set()).add(base.__name__)
+    if "agree" in template.bodies:
+        imports[base.__module__].add("Refusal")
+    attributes = string.Template(template.attributes).substitute(name=name)
+    if _has_options(kind):
+        imports[f"{package}.options"] = {"OPTS"}
+        attributes += f'\n    section = "{name.replace("-", "_")}"\n    options = OPTS'
+    bodies = {**skeleton.describes(base, name, imports), **template.bodies}
+    methods = skeleton.class_body(base, bodies, imports) or template.methods.rstrip("\n")
+    may = ", ".join(skeleton.powers(base))
+    doc = "Say here what it does." + (f" Powers that it may have, each a base class to add: {may}." if may else "")
+    return {
+        "base": base.__name__,
+        "contract": base.contract,
+        "imports": skeleton.import_lines(imports),
+        "class_doc": "\n    ".join(textwrap.wrap(f'"""{doc}"""', skeleton.WIDTH - 4)),
+        "body": (attributes.lstrip("\n") + "\n" if attributes else "") + methods,
+    }

@@ -1,0 +1,7 @@
+from tenter_quiet import QuietFilter
+
+from tenter.testing import FilterConformance
+
+
+class TestQuietFilter(FilterConformance):
+    plugin = QuietFilter

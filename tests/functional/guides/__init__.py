@@ -1,0 +1,1 @@
+"""What the author's guides say is done as they say it."""
