@@ -10,7 +10,7 @@ project = "Tenter"
 author = "The Tenter developers"
 copyright = "The Tenter developers"
 release = version = metadata.version("tenter")
-extensions = ["oslo_config.sphinxext", "api_paths", "contracts", "hook_table"]
+extensions = ["oslo_config.sphinxext", "api_paths", "conformance", "contracts", "hook_table"]
 exclude_patterns = ["_build"]
 html_theme = "alabaster"
 html_theme_options = {

@@ -114,7 +114,7 @@ def _add_cell(commands: Any, common: argparse.ArgumentParser) -> None:
 
 
 def _add_plugin(commands: Any, common: argparse.ArgumentParser) -> None:
-    plugin = commands.add_parser("plugin", help="list, show, check and write plugins")
+    plugin = commands.add_parser("plugin", help="list, show, check, compare and write plugins")
     parts = plugin.add_subparsers(dest="part", metavar="PART", required=True)
     listing = parts.add_parser("list", parents=[common], help="list all plugins, from where they are and how they fare")
     listing.add_argument("--kind", metavar="KIND", help="only of this kind: virt, network, filter, …")
@@ -122,6 +122,13 @@ def _add_plugin(commands: Any, common: argparse.ArgumentParser) -> None:
     show = parts.add_parser("show", parents=[common], help="say all about one plugin: options, capabilities, hooks")
     show.add_argument("kind", metavar="KIND", nargs="?", help="its kind, if several have a plugin of that name")
     show.add_argument("name", metavar="NAME", help="the plugin's name")
+    matrix = parts.add_parser(
+        "matrix", help="show which driver supports what, from reports of conformance runs",
+        description="Print a table for each kind of plugin: a row a capability, a column a driver, and the checks that "
+        "prove each cell. Reports are written by pytest --conformance-report FILE; several are taken together.",
+    )  # fmt: skip
+    matrix.add_argument("--report", metavar="FILE", nargs="+", required=True, help="reports of conformance runs")
+    matrix.add_argument("--format", choices=["rst", "json"], default="rst", help="reStructuredText (default) or JSON")
     parts.add_parser(
         "check", parents=[common], help="say what keeps the configuration from starting",
         description="Construct every plugin that is enabled, and look at the values of all options. Exit codes: 0 it "
@@ -176,6 +183,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             from tenter.cli import audit
 
             return audit.run(args)
+        if args.command == "plugin" and args.part == "matrix":
+            from tenter.cli import matrix
+
+            return matrix.run(args)
         if args.command == "plugin" and args.part == "new":
             from tenter.cli import new_plugin
 

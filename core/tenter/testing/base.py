@@ -31,6 +31,9 @@ class Conformance:
     kind: ClassVar[str]
     """Kind of plugin, as ``tenter plugin list`` shows it."""
 
+    name: ClassVar[str] = ""
+    """Name of the plugin in reports, such as that of its entry point; empty: its class's."""
+
     plugin: ClassVar[type[Plugin]]
     """The class under test."""
 

@@ -5,6 +5,7 @@ Loaded by pytest itself through the entry point group ``pytest11``; it does noth
 
 from __future__ import annotations
 
+import datetime
 import functools
 import inspect
 import json
@@ -18,6 +19,9 @@ pytest.register_assert_rewrite("tenter.testing.virt")
 
 FORMAT = 1
 """Version of the report's format: an object with ``format`` and ``plugins``, the latter by ``kind class``."""
+
+
+_OF_A_PLUGIN = ("kind", "plugin", "contract", "distribution", "date")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -51,6 +55,7 @@ def _describe(item: pytest.Item) -> dict[str, Any] | None:
         "kind": kind,
         "plugin": getattr(cls, "name", None) or plugin.__name__,
         "contract": getattr(plugin, "contract", ""),
+        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
         "distribution": _distribution(plugin.__module__.partition(".")[0]),
         "check": f"{kind}.{item.originalname.removeprefix('test_')}",
         "capability": mark.args[0].capability if mark else "",
@@ -105,7 +110,7 @@ def _collect(terminalreporter: Any) -> dict[str, dict[str, Any]]:
                 each = dict(value)
                 plugin = found.setdefault(
                     f"{each['kind']} {each['plugin']}",
-                    {name: each[name] for name in ("kind", "plugin", "contract", "distribution")} | {"checks": {}},
+                    {name: each[name] for name in _OF_A_PLUGIN} | {"checks": {}},
                 )
                 check = {name: each[name] for name in ("capability", "rule", "outcome", "reason")}
                 before = plugin["checks"].get(each["check"])

@@ -19,6 +19,7 @@ from tenter.contracts.virt import (
     IncomingRequest,
     MigrateRequest,
     PowerOffRequest,
+    PowerOnRequest,
     PowerState,
     ResizeRequest,
     Snapshot,
@@ -103,6 +104,16 @@ class PausesInMemoryOnly(Liar):
             self.files._guests[guest.uuid] = halted(there, PowerState.PAUSED, "")
 
 
+class RunsOnlyByUnpause(Liar):
+    """Takes a paused guest for one that runs, where it is to be started."""
+
+    caught_by, words = "paused_guest_is_started_and_stopped", "after pause and power_on"
+
+    def power_on(self, request: PowerOnRequest) -> None:
+        if self.state(request.guest).power is not PowerState.PAUSED:
+            super().power_on(request)
+
+
 class UnpauseStarts(Liar):
     """Starts a guest that is shut down, where it should refuse."""
 
@@ -159,6 +170,18 @@ class SnapshotLeavesItsFile(Liar):
         return replace(whole, chunks=chunks())
 
 
+class CancelledSnapshotsStay(Liar):
+    """Leaves what it made until it was cancelled."""
+
+    caught_by, words = "snapshot_that_is_cancelled", "cancelled this is left"
+
+    def snapshot(self, request: SnapshotRequest) -> Snapshot:
+        if request.cancelled():
+            self.scratch("snapshot.part").touch()
+            raise errors.StaleAttempt("The snapshot was cancelled.")
+        return super().snapshot(request)
+
+
 class ResizesNothing(Liar):
     """Accepts a resize and starts the guest as it was."""
 
@@ -167,7 +190,7 @@ class ResizesNothing(Liar):
     def resize(self, request: ResizeRequest) -> None:
         self.files.get(request.guest.uuid)
 
-    def power_on(self, request: Any) -> None:
+    def power_on(self, request: PowerOnRequest) -> None:
         before = self.files.get(request.guest.uuid)["hardware"]
         super().power_on(request)
         self.files.change(request.guest.uuid, lambda guest: {**guest, "hardware": before})

@@ -133,6 +133,18 @@ class PowerChecks(VirtWorld):
         self.must_be_gone(again, guest.uuid, before, "after destroy of a paused guest")
 
     @needs(SupportsPause)
+    def test_paused_guest_is_started_and_stopped(self, driver: Any, new: New) -> None:
+        """On return of power_on a paused guest runs, on return of power_off it does not."""
+        request = new()
+        guest = self.spawn(driver, request)
+        driver.pause(guest)
+        driver.power_on(PowerOnRequest(guest, request.network_info, request.hardware))
+        self.must_run(driver, guest.uuid, "after pause and power_on")
+        driver.pause(guest)
+        self.stop(driver, guest)
+        self.must_not_run(driver, guest.uuid, "after pause and power_off")
+
+    @needs(SupportsPause)
     def test_pause_of_a_guest_that_does_not_run(self, driver: Any, new: New) -> None:
         """pause and unpause raise GuestFailed for a guest that is shut down, which stays so, and GuestNotFound for one
         that never was."""
@@ -192,6 +204,19 @@ class PowerChecks(VirtWorld):
         snapshot.chunks.close()
         left = sorted(set(self.leftovers(driver)) - set(before))
         assert not left, f"of a snapshot that was given up this is left: {', '.join(left)}"
+
+    @needs(SupportsSnapshot)
+    def test_snapshot_that_is_cancelled(self, driver: Any, new: New) -> None:
+        """snapshot that is cancelled raises StaleAttempt, or is done already; the guest goes on and nothing is left."""
+        guest = self.spawn(driver, new())
+        before = self.leftovers(driver)
+        try:
+            driver.snapshot(SnapshotRequest(guest, cancelled=lambda: True)).chunks.close()
+        except errors.StaleAttempt:
+            pass
+        self.must_run(driver, guest.uuid, "after a snapshot that was cancelled")
+        left = sorted(set(self.leftovers(driver)) - set(before))
+        assert not left, f"of a snapshot that was cancelled this is left: {', '.join(left)}"
 
     @needs(SupportsSnapshot)
     def test_snapshot_of_unknown_guest(self, driver: Any) -> None:

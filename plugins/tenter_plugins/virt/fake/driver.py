@@ -8,7 +8,6 @@ import random
 import time
 import uuid as uuidlib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from typing import Any
 
 from tenter import errors
@@ -33,7 +32,7 @@ from tenter.contracts.virt import (
     SupportsSnapshot,
     VirtDriver,
 )
-from tenter_plugins.virt.fake.guests import Change, Guest, Guests, halted, running, started
+from tenter_plugins.virt.fake.guests import Change, Guest, Guests, as_stored, halted, running, started
 from tenter_plugins.virt.fake.images import Images
 from tenter_plugins.virt.fake.migration import Migration
 from tenter_plugins.virt.fake.options import OPTIONS, SECTION
@@ -103,7 +102,7 @@ class FakeDriver(VirtDriver, SupportsConsoleOutput, Powers, Migration):
             "uuid": request.uuid,
             "name": request.name,
             "console": "",
-            "hardware": asdict(request.hardware),
+            "hardware": as_stored(request.hardware),
             "image": image,
             "told": _told(request),
         }
@@ -118,7 +117,7 @@ class FakeDriver(VirtDriver, SupportsConsoleOutput, Powers, Migration):
 
     def power_on(self, request: PowerOnRequest) -> None:
         """Set the guest running."""
-        hardware = asdict(request.hardware)
+        hardware = as_stored(request.hardware)
         self._power("power_on", request.guest, lambda guest: (
             guest if running(guest) else started({**guest, "hardware": hardware}, "started")))  # fmt: skip
 

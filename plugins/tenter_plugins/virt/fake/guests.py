@@ -13,7 +13,7 @@ from typing import Any
 import orjson
 
 from tenter import errors
-from tenter.contracts.virt import PowerState
+from tenter.contracts.virt import Hardware, PowerState
 
 Guest = dict[str, Any]
 Change = Callable[[Guest], Guest]
@@ -130,6 +130,11 @@ def write(path: Path, guest: Guest) -> None:
         os.replace(new, path)
     except OSError as exc:
         raise errors.ResourceExhausted(f"The guest could not be written: {exc.strerror}.") from exc
+
+
+def as_stored(hardware: Hardware) -> dict[str, Any]:
+    """Return the hardware as a guest keeps it (``dataclasses.asdict`` would take longer than the rest of a spawn)."""
+    return {**vars(hardware), "extra_specs": dict(hardware.extra_specs)}
 
 
 def running(guest: Guest) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from dataclasses import asdict
 
 from tenter import errors
 from tenter.contracts.virt import (
@@ -17,7 +16,7 @@ from tenter.contracts.virt import (
     SupportsResize,
     SupportsSnapshot,
 )
-from tenter_plugins.virt.fake.guests import Guest, Guests, halted, running
+from tenter_plugins.virt.fake.guests import Guest, Guests, as_stored, halted, running
 from tenter_plugins.virt.fake.images import Images
 
 
@@ -66,7 +65,7 @@ def _unpaused(guest: Guest) -> Guest:
 def _resized(guest: Guest, hardware: Hardware) -> Guest:
     if guest["power"] != PowerState.SHUTDOWN:
         raise errors.Conflict(f"Guest {guest['uuid']} is not shut down.")
-    wanted = asdict(hardware)
+    wanted = as_stored(hardware)
     for disk in ("root_gib", "ephemeral_gib", "swap_mib"):
         if wanted[disk] < guest["hardware"][disk]:
             raise errors.Invalid(f"Guest {guest['uuid']} has {disk} {guest['hardware'][disk]}; disks only grow.")

@@ -60,13 +60,18 @@ class Domains:
         return self._call(uuid, look)
 
     def start(self, directory: GuestDir, xml: str) -> None:
-        """Define the domain (anew) and start it; on return it runs. Raises GuestFailed, HypervisorUnavailable."""
+        """Define the domain (anew) and start it; on return it runs. One that is paused goes on.
+
+        Raises GuestFailed, HypervisorUnavailable.
+        """
         lib = libvirt()
 
         def work(conn: Any) -> None:
             domain = _lookup(conn, directory.uuid)
             if domain is not None and domain.isActive():
                 if list(domain.state(0)) != [lib.VIR_DOMAIN_PAUSED, lib.VIR_DOMAIN_PAUSED_STARTING_UP]:
+                    if domain.state(0)[0] == lib.VIR_DOMAIN_PAUSED:
+                        domain.resume()
                     return
                 # The daemon died while it started this guest, which will never come further. The new daemon may wait
                 # for its monitor, and answers for this domain only when the process is gone.

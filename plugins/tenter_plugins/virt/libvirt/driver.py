@@ -221,7 +221,8 @@ class LibvirtDriver(
 
     def snapshot(self, request: SnapshotRequest) -> Snapshot:
         directory = self._existing(request.guest)
-        with _host_disk(f"making a snapshot of guest {directory.uuid}"):
+        one_at_a_time = self._locks.hold(f"snapshot of {directory.uuid}")
+        with one_at_a_time, _host_disk(f"making a snapshot of guest {directory.uuid}"):
             with self._locks.hold(directory.uuid):
                 if self._domains.state(directory.uuid) not in _ON:
                     return snapshots.of_stopped(directory, self._conf.image_timeout)
@@ -297,7 +298,7 @@ class LibvirtDriver(
 
     def _missing(self) -> str:
         """Return a sentence that says what this host lacks, "" if nothing; guests cannot be run without it."""
-        if "libvirt" not in sys.modules and importlib.util.find_spec("libvirt") is None:
+        if sys.modules.get("libvirt") is None and importlib.util.find_spec("libvirt") is None:
             return "The Python binding of libvirt is missing; install it with the extra libvirt of this distribution."
         if shutil.which(self._conf.emulator) is None:
             return f"{self._conf.emulator} is missing; install the package qemu-system-x86 or set [libvirt] emulator."

@@ -9,3 +9,4 @@ class TestFake(FakeGuests):
     """Every check, each on a state of its own."""
 
     __test__ = True
+    name = "fake"

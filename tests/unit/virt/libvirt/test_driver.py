@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
+import types
 from pathlib import Path
 
 import pytest
@@ -41,6 +42,18 @@ def test_missing_binding_says_what_to_install(tmp_path: Path, monkeypatch: pytes
     with pytest.raises(errors.HypervisorUnavailable, match=r"pip install '\.\[libvirt\]'"):
         driver(tmp_path).init_host(HostSetup("h"))
     lib.libvirt.cache_clear()
+
+
+def test_before_its_start_it_tells_what_it_sees(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "libvirt", types.ModuleType("libvirt"))
+    there = driver(tmp_path, virt_type="qemu", emulator="/bin/true").describe().capabilities
+    assert there["pause"].on and there["snapshot"].on and not there["kvm"].on
+    without = driver(tmp_path, emulator="/none/qemu").describe().capabilities
+    off = {name: each.reason for name, each in without.items() if "/none/qemu is missing" in each.reason}
+    assert {"pause", "snapshot", "resize", "console_output", "teardown", "kvm"} <= set(off)
+    monkeypatch.setitem(sys.modules, "libvirt", None)
+    assert "binding" in driver(tmp_path, emulator="/bin/true").describe().capabilities["pause"].reason
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(

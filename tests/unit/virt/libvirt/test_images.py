@@ -184,3 +184,22 @@ def test_overlay(tmp_path: Path) -> None:
     info = images.qemu_img(["info", str(disk)], 10)
     assert f"backing file: {base}" in info
     assert "1 MiB" in info
+
+
+@needs_qemu_img
+def test_disks_grow_or_stay_all_as_they_were(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root, swap, more = (tmp_path / name for name in ("disk", "disk.swap", "disk.ephemeral"))
+    images.create_disk(root, 1 << 20)
+    images.grow_disks({root: 2 << 20, swap: 3 << 20, more: 0})
+    assert images.virtual_size(root) == 2 << 20 and images.virtual_size(swap) == 3 << 20 and not more.exists()
+    with pytest.raises(errors.Invalid, match="disk has 2097152 bytes and cannot shrink to 1048576"):
+        images.grow_disks({swap: 4 << 20, root: 1 << 20})
+    assert images.virtual_size(swap) == 3 << 20
+
+    def full(path: Path, size: int) -> None:
+        raise errors.ResourceExhausted("The disk is full.")
+
+    monkeypatch.setattr(images, "create_disk", full)
+    with pytest.raises(errors.ResourceExhausted):
+        images.grow_disks({root: 8 << 20, more: 1 << 20})
+    assert images.virtual_size(root) == 2 << 20 and not more.exists()
