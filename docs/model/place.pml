@@ -13,6 +13,7 @@
  *   -DCELLS=2   a host in each: two conductors may put the same instance into different cells
  *   -DCRASHES=n how many of the four processes die, once each    -DSTALLS=n   how often a living one loses its lease
  *   -DDELETES=n how often the user asks for the delete
+ *   -DUPDATES=n how often the user changes the server while it is being scheduled, or just afterwards
  *   -DM_…       takes one guard away; tools/model-check shows that each is needed
  */
 
@@ -27,6 +28,9 @@
 #endif
 #ifndef DELETES
 #define DELETES 1
+#endif
+#ifndef UPDATES
+#define UPDATES 0
 #endif
 
 #if CELLS == 1
@@ -49,8 +53,8 @@ inline alive() {                /* before each statement it may be killed; anoth
 #define my_turn (me == 1 || held[1])
 
 proctype conductor(byte me) {
-    byte i, c, h, mine;
-    bit won, cancelled;
+    byte i, c, h, mine, known;
+    bit won, behind, cancelled;
 
 end_idle:
     atomic {                                            /* conductors are alike: the second works if the first does */
@@ -84,6 +88,7 @@ schedule:       /* build.schedule */
         :: place != UNSCHEDULED -> goto forget
         :: place == UNSCHEDULED
         fi;
+        known = record;
         if :: mine == 1 -> goto insert :: else fi
     }
     atomic {    /* instances.exists, cell by cell */
@@ -118,7 +123,7 @@ insert:         /* instances.insert_placed */
         if :: row[c].there || op[BUILD(c)].state != ABSENT -> goto forget :: else fi;
 #endif
         claim[h]++;
-        row[c].there = 1; row[c].host = h; row[c].by = BY_BUILD;
+        row[c].there = 1; row[c].host = h; row[c].by = BY_BUILD; shown[c] = known;
         op[BUILD(c)].state = RUNNING; op[BUILD(c)].step = CONFIRM; op[BUILD(c)].owner = me;
         op[BUILD(c)].attempt = 1; op[BUILD(c)].host = h
     }
@@ -131,8 +136,10 @@ insert:         /* instances.insert_placed */
         fi;
         swap(c);
         delete_row(API);
-        i = BUILD(c); mine = 1
+        i = BUILD(c); mine = 1;
+        if :: behind -> goto catch_up :: else fi
     }
+then:
     atomic {    /* build._take_place, then */
         alive();
         if
@@ -156,10 +163,33 @@ schedule_error: /* Build._unplaced */
         goto out
     }
 
-confirm:        /* build.confirm: what a conductor that died left between the cell and the place */
+catch_up:       /* build._catch_up: what the user changed goes into the cell before the place is taken */
     atomic {
-        alive(); swap(c)
+        alive();
+#ifndef M_NO_FENCE_CATCH_UP
+        if
+        :: !holds(i) -> goto out
+        :: holds(i) && op[i].cancel -> goto cancel_it
+        :: holds(i) && !op[i].cancel
+        fi;
+#endif
+        shown[c] = known
     }
+    atomic {
+        alive(); swap(c);
+        if :: behind -> goto catch_up :: !behind && mine == 1 -> goto then :: !behind && mine > 1 -> goto look fi
+    }
+
+confirm:        /* build.confirm: what a conductor that died left between the cell and the place */
+#if UPDATES
+    atomic {
+        alive(); known = shown[c]
+    }
+#endif
+    atomic {
+        alive(); swap(c); if :: behind -> goto catch_up :: else fi
+    }
+look:
     atomic {    /* build._in_cell */
         alive(); if :: place == PLACED + c -> won = 1 :: place != PLACED + c fi
     }
@@ -268,7 +298,7 @@ cancel_it:      /* operations.finish_cancelled, in a transaction of its own */
         alive(); if :: op[i].state == RUNNING && op[i].attempt == mine -> end_row(i, CANCELLED) :: else fi
     }
 out:
-    atomic { held[me] = 0; mine = 0; cancelled = 0; i = 0; c = 0; h = 0; won = 0; goto end_idle }
+    atomic { held[me] = 0; mine = 0; cancelled = 0; i = 0; c = 0; h = 0; won = 0; known = 0; behind = 0; goto end_idle }
 }
 
 /* ---------------------------------------------------------------------------------------------------------- computes */
@@ -447,6 +477,31 @@ through:
     asks = 0
 }
 
+/* ---------------------------------------------------------------------------------- the API: requests.Requests.update */
+
+proctype updater() {
+    byte asks = UPDATES, c;
+
+again:
+    atomic {
+        c = 0;
+        if :: asks == 0 || place == GONE -> goto through :: else fi;
+        if :: place >= PLACED -> c = place - PLACED; goto in_cell :: else fi
+    }
+    atomic {    /* one transaction in the API database */
+        if :: place == UNSCHEDULED || place == LOST -> latest++; record = latest; asks-- :: else fi;
+        goto again
+    }
+in_cell:
+    atomic {    /* one transaction in the cell */
+        if :: row[c].there -> latest++; shown[c] = latest :: else fi;
+        asks--;
+        goto again
+    }
+through:
+    asks = 0
+}
+
 /* ------------------------------------------------------------------------------------- what must be true in the end */
 
 #define lives(c) (row[c].there && row[c].vm == ACTIVE)
@@ -462,7 +517,9 @@ proctype monitor() {
         assert(CELLS == 1 || row[CELLS - 1].there == (place == PLACED + 1));
         assert(guest[0] == runs_on(0) && guest[1] == runs_on(1));           /* a guest where one should run, no other */
         assert(claim[0] == runs_on(0) && claim[1] == runs_on(1));           /* claims of what lives, no other */
-        assert(place < PLACED || row[place - PLACED].vm != BUILDING)
+        assert(place < PLACED || row[place - PLACED].vm != BUILDING);
+        assert(place < PLACED || shown[place - PLACED] == latest);          /* what the user changed last is shown */
+        assert(place != LOST || record == latest)
     }
 }
 
@@ -471,6 +528,9 @@ init {
         queue(API, SCHEDULE, NOHOST);                   /* Requests.create */
         run conductor(1); run conductor(2);
         run compute(0, 0); run compute(0, 1); run compute(1, 0); run compute(1, 1);
+#if UPDATES
+        run updater();
+#endif
         run deleter(); run monitor()
     }
 }

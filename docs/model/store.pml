@@ -7,6 +7,7 @@
 #define LOST 2                  /* no place was found: the server shows ERROR */
 #define PLACED 3                /* PLACED + cell */
 byte place = UNSCHEDULED;
+byte record;                    /* while it is in no cell: which of the user's changes is the latest in its record */
 
 /* ---------------------------------------------------- operations: 0 is the API database's, the others are the cells' */
 
@@ -70,6 +71,7 @@ Operation op[OPERATIONS];
 
 typedef Instance { bit there; byte vm; byte host; bit deleting; byte by };
 Instance row[CELLS];
+byte shown[CELLS];              /* which of the user's changes is the latest in the row: instances.CHANGEABLE */
 byte claim[2];                  /* what the instance claims of each host */
 bit failed[2];                  /* Operation.data["hosts"] */
 
@@ -82,6 +84,7 @@ byte crashes = CRASHES;
 byte held[5];                   /* by owner: Runner._held, a bit an operation; lost with the process */
 byte stalls = STALLS;
 bit late;                       /* the build's deadline has passed */
+byte latest;                    /* how many changes of the user were accepted */
 bit accepted;                   /* a delete was answered with 204 */
 
 /* ------------------------------------------------------------------------------------------------------ store/claims */
@@ -95,7 +98,8 @@ inline remove(c) {              /* instances.remove */
 #ifndef M_NO_GIVE_BACK
     give_back(c);
 #endif
-    row[c].there = 0; row[c].vm = 0; row[c].host = 0; row[c].deleting = 0; row[c].by = 0
+    row[c].there = 0; row[c].vm = 0; row[c].host = 0; row[c].deleting = 0; row[c].by = 0;
+    shown[c] = 0
 }
 
 /* -------------------------------------------------------------------------------------------------- store/operations */
@@ -129,12 +133,21 @@ inline take(i) {                /* operations.claim; the worker's copy of the ro
 #define holds(i) (op[i].state == RUNNING && op[i].owner == me && op[i].attempt == mine)
 #endif
 
-/* instances.swap_place */
+/* build._swap; the worker knows which of the user's changes the row in the cell has */
 inline swap(c) {
+    behind = 0;
 #ifdef M_PLAIN_SWAP
     place = PLACED + c; won = 1
 #else
-    if :: place == UNSCHEDULED -> place = PLACED + c; won = 1 :: else -> won = 0 fi
+    if
+#ifndef M_SWAP_BEHIND
+    :: place == UNSCHEDULED && record != known -> behind = 1; known = record; won = 0
+    :: place == UNSCHEDULED && record == known -> place = PLACED + c; won = 1
+#else
+    :: place == UNSCHEDULED -> place = PLACED + c; won = 1
+#endif
+    :: else -> won = 0
+    fi
 #endif
 }
 

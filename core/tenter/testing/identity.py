@@ -22,7 +22,7 @@ class IdentityConformance(DriverConformance, IdentityApiChecks):
 
         class TestAcme(IdentityConformance):
             plugin = AcmeIdentity
-            short_lived = {"token_lifetime": 1}
+            short_lived = {"token_lifetime": 2}
 
     ``short_lived``: options with which tokens are valid for at most two seconds; without them nothing is said about
     expiry. A driver that has the power ``identity_api`` gets its token through it; any other needs ``get_token``.

@@ -66,6 +66,7 @@ def test_a_driver_is_told_what_it_lacks(author: Author) -> None:
     assert "conformance of image AcmeImages (image 1.0)" in tests.stdout
     assert "4 of 25 checks hold, 15 skipped" in tests.stdout
     assert "missing: image.show_by_project: An image is shown to its owner" in tests.stdout
+    assert "override put_image(): without the power image_api" in tests.stdout
     assert "missing: image.contract_is_declared" not in tests.stdout
     listed = author.tenter("plugin", "list", "--kind", "image", "--state-dir", "state")
     (line,) = [line for line in listed.splitlines() if " acme " in line]
@@ -84,10 +85,14 @@ def test_a_filter_holds_its_contract_at_once_and_its_drop_in_enables_it(author: 
     assert "enabled" in line
 
 
-def test_a_virt_driver_is_known_and_mypy_likes_it(author: Author) -> None:
+def test_a_virt_driver_is_known_told_what_it_lacks_and_liked_by_mypy(author: Author) -> None:
     author.new("virt", "acme")
     shown = author.tenter("plugin", "show", "virt", "acme", "--state-dir", "state")
     assert "AcmeDriver" in shown and "broken" not in shown
+    tests = author.run("pytest", "-q", "--tb=no", "-p", "no:cacheprovider", cwd="tenter-acme")
+    assert tests.returncode == 1, tests.stdout + tests.stderr
+    assert "conformance of virt AcmeDriver (virt 1.0)" in tests.stdout
+    assert "missing: virt.boots: The guest's own system comes up." in tests.stdout
     author.env["MYPYPATH"] = str(Path(tenter.__file__).parents[1])
     pytest.importorskip("mypy")
     strictly = ("--disallow-untyped-defs", "--ignore-missing-imports")

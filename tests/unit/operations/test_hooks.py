@@ -191,8 +191,7 @@ def test_a_guest_that_stops_by_itself(open_cloud: Open) -> None:
     cloud.active(uuid)
     await_(heard, "operation_ended")
     del heard[:]
-    guest = cloud.virt._guests[uuid]
-    cloud.virt._write({**guest, "power": 4})
+    cloud.virt.files.change(uuid, lambda guest: {**guest, "power": 4})
     cloud.embedded.compute._sync()
     cloud.embedded.compute._sync()
     await_(heard, "state_changed")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import configparser
-import importlib
 import re
 import sys
 from collections.abc import Iterator
@@ -21,7 +20,7 @@ from tests.unit.packaging.test_split import setup_entry_points
 ROOT = Path(__file__).parents[3]
 PLUGINS = ROOT / "plugins" / "tenter_plugins"
 RUNTIME = ROOT / "packaging" / "runtime"
-OTHER_GROUPS = {"console_scripts", "oslo.config.opts", "pytest11", "tenter.hooks", "tenter.servers"}
+OTHER_GROUPS = {"console_scripts", "oslo.config.opts", "pytest11", "tenter.servers"}
 
 
 def _setup() -> configparser.ConfigParser:
@@ -39,16 +38,9 @@ def _extras() -> dict[str, dict[str, Requirement]]:
     return {name: _requirements(text) for name, text in _setup()["options.extras_require"].items()}
 
 
-@pytest.mark.parametrize("group, target", [
-    (group, target) for group, names in setup_entry_points().items() for target in names.values()
-])  # fmt: skip
-def test_an_entry_point_is_of_a_known_group_and_can_be_imported(group: str, target: str) -> None:
-    assert group in OTHER_GROUPS | set(plugins.GROUPS.values())
-    if ".libvirt" in target and not target.endswith("options:list_opts"):
-        pytest.importorskip("libvirt")
-    module, _, name = target.partition("[")[0].strip().partition(":")
-    found = importlib.import_module(module)
-    assert not name or callable(getattr(found, name))
+def test_an_entry_point_is_of_a_known_group() -> None:
+    """A group that is misspelt would be looked into by nobody. (tests/unit/test_house.py imports what they name.)"""
+    assert set(setup_entry_points()) - OTHER_GROUPS - set(plugins.GROUPS.values()) == set()
 
 
 def _imported(directory: Path) -> Iterator[str]:

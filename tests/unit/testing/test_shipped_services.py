@@ -13,4 +13,4 @@ class TestLocalImages(ImageConformance):
 
 class TestLocalIdentity(IdentityConformance):
     plugin = LocalIdentity
-    short_lived = {"token_lifetime": 1}
+    short_lived = {"token_lifetime": 2}

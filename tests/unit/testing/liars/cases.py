@@ -21,7 +21,7 @@ KITS: dict[str, tuple[type[Conformance], type, dict[str, object]]] = {
     "feature": (FeatureConformance, feature.Tunnel, {}),
     "network": (NetworkConformance, services.Network, {"options": {"mode": "none"}}),
     "image": (ImageConformance, services.Images, {}),
-    "identity": (IdentityConformance, services.Directory, {"short_lived": {"token_lifetime": 1}}),
+    "identity": (IdentityConformance, services.Directory, {"short_lived": {"token_lifetime": 2}}),
     "notifier": (hearing.LinesConformance, hearing.Lines, {}),
     "hook": (HookConformance, hearing.Listener, {}),
     "extension": (ExtensionConformance, hearing.Extension, {}),
