@@ -73,11 +73,13 @@ class Containers:
         return self._with(uuid, read)
 
     def start(self, uuid: str, xml: str) -> bool:
-        """Define the container (anew) and start it; on return its init runs. Return False if it ran already."""
+        """Define the container (anew) and start it; on return its init runs. Return False if it ran already or was
+        frozen, and goes on."""
 
         def work(connection: Any) -> bool:
             domain = _lookup(connection, uuid)
             if domain is not None and domain.isActive():
+                _thaw(domain)
                 return False
             processes.end_leftovers(domain_name(uuid), _END_SECONDS)
             domain = connection.defineXML(xml)

@@ -52,6 +52,7 @@ def bridge() -> Iterator[None]:
 class TestLxc(VirtConformance):
     """Containers are seen by their processes, cgroups, files and links."""
 
+    name = "lxc"
     plugin = LxcDriver
     vif_type = "bridge"
     network_namespace = f"tenter-lxc-{os.getpid()}"

@@ -37,6 +37,7 @@ UNKNOWN = "00000000-0000-4000-8000-00000000dead"
 Start = Callable[..., VirtDriver]
 New = Callable[..., SpawnRequest]
 _CHUNK = 1 << 20
+_KEPT = pytest.StashKey[Path]()
 
 
 class VirtWorld(Conformance):
@@ -140,24 +141,25 @@ class VirtWorld(Conformance):
         path.write_bytes(b"an image that does not boot\n".ljust(64 << 10, b"\0"))
         return path
 
-    @pytest.fixture(scope="class")
-    def kept_state(self, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-        """The state directory of all checks of a class whose ``keep_state`` is set; taken down at the end."""
-        path = tmp_path_factory.mktemp("kept")
-        yield path
-        for host in path.iterdir():
-            driver = request.cls.construct(host, host.name, {})
+    @pytest.fixture
+    def state_dir(
+        self, request: pytest.FixtureRequest, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+    ) -> Path:
+        """The directory of all state; with ``keep_state`` that of the whole class, which is taken down at its end."""
+        if not self.keep_state:
+            return tmp_path / "state"
+        checks = request.node.getparent(pytest.Class)
+        if _KEPT not in checks.stash:
+            checks.stash[_KEPT] = tmp_path_factory.mktemp("kept")
+            checks.addfinalizer(lambda: self._take_down(checks.stash[_KEPT]))
+        return checks.stash[_KEPT]
+
+    def _take_down(self, state_dir: Path) -> None:
+        for host in state_dir.iterdir():
+            driver = self.construct(host, host.name, {})
             if isinstance(driver, SupportsTeardown):
                 assert driver.teardown() == []
             driver.close()
-
-    @pytest.fixture
-    def state_dir(self, request: pytest.FixtureRequest, tmp_path: Path) -> Path:
-        """The directory of all state."""
-        if self.keep_state:
-            kept: Path = request.getfixturevalue("kept_state")
-            return kept
-        return tmp_path / "state"
 
     @pytest.fixture
     def start(self, make: Callable[..., VirtDriver]) -> Iterator[Start]:
