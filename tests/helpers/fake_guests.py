@@ -10,12 +10,13 @@ import orjson
 
 from tenter.contracts.virt import Hardware, PowerState, VirtDriver
 from tenter.testing import VirtConformance
+from tenter.testing.virt.world import VirtWorld
 from tenter_plugins.virt.fake import FakeDriver
 from tenter_plugins.virt.fake.guests import executed, halted
 
 
-class FakeGuests(VirtConformance):
-    """The kit with all its hooks, for the fake driver and what is made of it."""
+class FakeWorld(VirtWorld):
+    """The kit's hooks and fixtures, for the fake driver and what is made of it; no checks."""
 
     __test__ = False
     plugin = FakeDriver
@@ -73,3 +74,9 @@ class FakeGuests(VirtConformance):
             return dict(orjson.loads((driver.setup.state_dir / "guests" / f"{uuid}.json").read_bytes()))
         except FileNotFoundError:
             return None
+
+
+class FakeGuests(FakeWorld, VirtConformance):
+    """The whole kit."""
+
+    __test__ = False

@@ -156,8 +156,8 @@ class RaisesItsOwnError(Liar):
             raise OSError("the disk cannot be made") from exc
 
 
-class CachesWhatCame(Liar):
-    """Keeps, and uses, what came of an image before it broke off."""
+class NeverForgivesAnImage(Liar):
+    """Refuses an image for ever that broke off once."""
 
     caught_by, words = "image_that_breaks_off", "ImageUnusable"
     _refused: set[str] = set()

@@ -230,10 +230,15 @@ class TakesTheGuestAlong(Liar):
 
     caught_by, words = "live_migration", "after destroy on the source"
 
+    _went_to: str | None = None
+
+    def migrate(self, request: MigrateRequest) -> None:
+        super().migrate(request)
+        self._went_to = request.destination["directory"]
+
     def destroy(self, request: DestroyRequest) -> None:
-        if self.files.has(request.guest.uuid) and "moving_to" in self.files.get(request.guest.uuid):
-            there = self.files.get(request.guest.uuid)["moving_to"]
-            (self.files.directory / there / f"{request.guest.uuid}.json").unlink()
+        if self._went_to:
+            (self.files.directory / self._went_to / f"{request.guest.uuid}.json").unlink()
         super().destroy(request)
 
 

@@ -25,7 +25,7 @@ class Guests:
     Keys of a guest: ``uuid``, ``name``, ``power``, ``console`` (what it printed), ``hardware``, ``image`` (key of its
     base image), ``told`` (what it can learn of itself), ``booted_ns`` (when it was last started, ns since the epoch),
     ``ran`` (seconds for which it has executed, until ``since``), ``since`` (when it began to execute, seconds since the
-    epoch), ``moving_to`` (directory of the host that it is migrating to, or went to).
+    epoch), ``moving_to`` (directory of the host that it is on its way to).
 
     A guest that another host is expected to put here (live migration) has a file ``.incoming`` until then.
     """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,7 @@ class Migration(SupportsLiveMigration):
         except errors.TenterError:
             self.files.change(uuid, _stayed)
             raise
+        self.files.change(uuid, _arrived)
 
     def finish_incoming(self, request: IncomingRequest) -> Mapping[str, Any]:
         """Take the guest over."""
@@ -60,15 +62,20 @@ class Migration(SupportsLiveMigration):
         self.files.forget(guest.uuid)
 
     def _settle_migrations(self) -> None:
-        """A guest that was on its way when the process died, and did not arrive, runs here."""
+        """A guest that was on its way when the process died runs here if it did not arrive."""
         for guest in self.files.all():
-            if "moving_to" in guest and not guest_file(Path(guest["moving_to"]), guest["uuid"]).exists():
-                self.files.change(guest["uuid"], _stayed)
+            if "moving_to" in guest:
+                there = guest_file(Path(guest["moving_to"]), guest["uuid"]).exists()
+                self.files.change(guest["uuid"], _arrived if there else _stayed)
 
 
 def _left(guest: Guest, directory: Path) -> Guest:
     return {**halted(guest, PowerState.SHUTDOWN, ""), "moving_to": str(directory)}
 
 
+def _arrived(guest: Guest) -> Guest:
+    return {key: value for key, value in guest.items() if key != "moving_to"}
+
+
 def _stayed(guest: Guest) -> Guest:
-    return {**{key: value for key, value in guest.items() if key != "moving_to"}, "power": int(PowerState.RUNNING)}
+    return {**_arrived(guest), "power": int(PowerState.RUNNING), "since": time.time()}
