@@ -6,6 +6,8 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
+import sqlite3
+import time
 import weakref
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +19,9 @@ from sqlalchemy import event, exc
 from tenter import errors
 
 BUSY_SECONDS = 30
+OPENINGS = 20
+"""How often a connection is tried, 50 ms apart."""
+
 _BEGIN = "tenter_begin"
 
 
@@ -29,7 +34,8 @@ class Database:
 
         ``synchronous`` NORMAL is faster; a power cut (not a crash of ours) may then undo the last moments.
         """
-        os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
+        if not path.exists():  # whoever closes a file gives up this process's locks on it, SQLite's own too
+            path.touch(0o600)
         self._engine = sa.create_engine(f"sqlite:///{path}", connect_args={"timeout": BUSY_SECONDS})
         event.listen(self._engine, "connect", functools.partial(_on_connect, synchronous))
         event.listen(self._engine, "begin", _on_begin)
@@ -78,8 +84,16 @@ os.register_at_fork(after_in_child=_after_fork)
 
 def _on_connect(synchronous: str, connection: Any, _record: object) -> None:
     connection.isolation_level = None  # transactions begin where _on_begin says, not where sqlite3 guesses
-    for pragma in ("journal_mode = WAL", f"synchronous = {synchronous}", "foreign_keys = ON"):
-        connection.execute(f"PRAGMA {pragma}")
+    for left in reversed(range(OPENINGS)):
+        try:
+            for pragma in ("journal_mode = WAL", f"synchronous = {synchronous}", "foreign_keys = ON"):
+                connection.execute(f"PRAGMA {pragma}")
+            return
+        except sqlite3.OperationalError:
+            # Whoever closes the file last takes its log away: who opens it at that moment reads a "disk I/O error".
+            if not left:
+                raise
+            time.sleep(0.05)
 
 
 def _on_begin(conn: sa.Connection) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -17,7 +18,14 @@ def processes(uuid: str) -> list[int]:
         with contextlib.suppress(OSError):
             if f"LIBVIRT_LXC_UUID={uuid}".encode() in environ.read_bytes().split(b"\0"):
                 found.append(int(environ.parent.name))
-    return sorted(found)
+    return sorted(found, key=started)
+
+
+def started(pid: int) -> tuple[int, int]:
+    """Return when a process was started, in clock ticks, and its pid: pids alone begin anew at their highest."""
+    with contextlib.suppress(OSError):
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]), pid
+    return sys.maxsize, pid
 
 
 def parent(pid: int) -> int:

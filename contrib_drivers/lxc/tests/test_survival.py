@@ -73,7 +73,7 @@ def test_a_killed_daemon_is_replaced_and_guests_run_on(make: Make) -> None:
     assert driver.state(GUEST).power is virt.PowerState.RUNNING
     kill_daemon(driver)
     assert make().state(GUEST).power is virt.PowerState.RUNNING
-    assert processes(UUID)[0] == init
+    assert init in processes(UUID)
 
 
 def test_a_guest_whose_keeper_was_killed_is_ended_before_it_is_started_again(make: Make) -> None:
