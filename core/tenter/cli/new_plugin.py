@@ -84,7 +84,7 @@ def run(args: argparse.Namespace) -> int:
     print(f"{target} holds the distribution tenter-{args.name}. What to do next:\n")
     print(f"  cd {target}")
     print("  pip install -e '.[test]'            make it known to Tenter")
-    print("  pytest                              which checks of the contract do not hold yet")
+    print("  python -m pytest                    which checks of the contract do not hold yet")
     print(f"  tenter plugin show {args.kind} {args.name}")
     if args.kind == "virt":
         print(f"  tenter up --driver {args.name}")
