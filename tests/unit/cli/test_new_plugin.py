@@ -91,3 +91,15 @@ def test_the_command_says_what_to_do_next(tmp_path: Path, capsys: pytest.Capture
         assert step in told
     assert main(["plugin", "new", "virt", "acme", "--directory", str(tmp_path)]) == 1
     assert "exists already" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("kind", "meant"),
+    [("api", "extension"), ("hooks", "hook"), ("extensions", "extension"), ("Notifer", "notifier"), ("driver", "virt"),
+     ("listeners", "hook")],
+)  # fmt: skip
+def test_a_kind_that_is_nearly_one_is_named(kind: str, meant: str, tmp_path: Path) -> None:
+    with pytest.raises(errors.Invalid, match=rf"Did you mean {meant}\? There are: virt, "):
+        new_plugin.write(kind, "acme", tmp_path)
+    with pytest.raises(errors.Invalid, match=r"plugin\. There are: virt, "):
+        new_plugin.write("zzz", "acme", tmp_path)
