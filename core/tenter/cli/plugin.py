@@ -19,6 +19,7 @@ from tenter.plugins import report
 from tenter.plugins.kinds import KINDS
 from tenter.plugins.loading import near_words
 from tenter.plugins.report import Report
+from tenter.store.engine import usable_url
 
 HEADS = ("kind", "name", "distribution", "contract", "state", "what is wrong")
 SHARED = ("identity", "image", "network", "volume")
@@ -153,7 +154,12 @@ def _state_dirs(conf: cfg.ConfigOpts) -> Mapping[str, Path]:
 def _check(conf: cfg.ConfigOpts) -> int:
     for sentence in (*config.unknown(conf), *report.strange_groups()):
         print(f"warning: {sentence}", file=sys.stderr)
-    found = opts.problems(conf)
+    found = [*opts.problems(conf)]
+    for url in filter(None, (conf.database.api_connection, conf.database.cell_connection)):
+        try:
+            usable_url(url)
+        except errors.Invalid as exc:
+            found.append(str(exc))
     if not found:  # what cannot be read cannot be asked for
         found = report.problems(conf, _state_dirs(conf))
     for sentence in dict.fromkeys(found):

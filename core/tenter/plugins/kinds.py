@@ -38,9 +38,8 @@ class Kind:
 
     @property
     def where(self) -> str:
-        """The option that an operator looks at first, as ``[section] name``."""
-        section, _, name = self.options[0].rpartition(".")
-        return f"[{section}] {name}"
+        """The options that enable plugins of the kind, as ``[section] name``."""
+        return " or ".join("[{0}] {2}".format(*option.rpartition(".")) for option in self.options)
 
 
 def _imported(what: str) -> Any:

@@ -15,6 +15,7 @@ from typing import Any
 from urllib.parse import quote
 
 import sqlalchemy as sa
+import sqlalchemy.exc as sa_exc
 from oslo_db import exception as db_exception
 from oslo_db.sqlalchemy import engines, exc_filters
 
@@ -36,6 +37,23 @@ def now() -> float:
     return time.time()
 
 
+def usable_url(url: str) -> sa.URL:
+    """Return a database's URL as SQLAlchemy has it. Raises Invalid, with what to do, if it is none or nothing here
+    speaks to such a database. The URL itself is not repeated: it may hold a password."""
+    try:
+        found = sa.make_url(url)
+        found.get_dialect().import_dbapi()
+    except sa_exc.ArgumentError as exc:
+        hint = "it looks like postgresql+psycopg://USER:PASSWORD@HOST/NAME."
+        kind = f" of kind {found.drivername!r}" if isinstance(exc, sa_exc.NoSuchModuleError) else ""
+        raise errors.Invalid(f"The URL of a database{kind} cannot be used: {hint}") from exc
+    except ImportError as exc:
+        raise errors.Invalid(
+            f"Databases of kind {found.drivername!r} need a driver that is not installed: pip install {exc.name}."
+        ) from exc
+    return found
+
+
 class Database:
     """One database: ``read()`` and ``write()`` give a connection inside a transaction.
 
@@ -46,7 +64,7 @@ class Database:
     def __init__(self, url: str, pool_size: int = 32, create: bool = True, patience: float = 30.0) -> None:
         """``create``: a SQLite file that is missing now is made, once. ``patience``: for how many seconds a writer
         waits for others of its own process, and then for those of another."""
-        self.url = sa.make_url(url)
+        self.url = usable_url(url)
         self.sqlite = self.url.get_backend_name() == "sqlite"
         self._kept: _Kept | None = None
         if self.sqlite:
