@@ -150,8 +150,10 @@ class Dispatcher(Emitter):
         self._closed.set()
         for count in self.figures().counts:
             if count.failures or count.slow:
-                LOG.info("Of %d calls of %s %r at %s, %d failed and %d were slow", count.calls, count.kind, count.plugin,
-                         count.hook, count.failures, count.slow)  # fmt: skip
+                LOG.info(
+                    "Of %d calls of %s %r at %s, %d failed and %d were slow",
+                    count.calls, count.kind, count.plugin, count.hook, count.failures, count.slow,
+                )  # fmt: skip
 
     def _drop(self) -> None:
         self._dropped += 1
