@@ -295,3 +295,34 @@ def test_listeners_are_closed_at_the_end(caplog: pytest.LogCaptureFixture) -> No
 def test_a_plain_setup_is_enough(tmp_path: Path) -> None:
     listener = Proper(PluginSetup(conf=None, state_dir=tmp_path))  # type: ignore[arg-type]
     assert listener.setup.state_dir == tmp_path
+
+
+class Unspeakable(Exception):
+    def __str__(self) -> str:
+        raise SystemExit(3)
+
+
+def test_an_error_that_cannot_be_printed_silences_nobody(opened: Open, caplog: pytest.LogCaptureFixture) -> None:
+    heard: list[Event] = []
+
+    def fail(event: Event) -> None:
+        raise Unspeakable
+
+    dispatcher = opened(bad=fail, good=heard.append)
+    for _ in range(3):
+        dispatcher.emit(up())
+    wait_for(lambda: len(heard) == 3)
+    assert {count.failures for count in dispatcher.figures().counts if count.plugin == "bad"} == {0, 3}
+    (first, *_) = [line for line in said(caplog) if "failed at service_up" in line]
+    assert "'bad' (from dist-bad 1.0)" in first and "Unspeakable" in first
+
+
+def test_a_listener_that_cannot_be_closed_keeps_nobody_from_it(caplog: pytest.LogCaptureFixture) -> None:
+    closed = threading.Event()
+
+    def fail() -> None:
+        raise Unspeakable
+
+    listeners = [Listener("hook", name, lambda: "from a 1", close) for name, close in (("a", fail), ("b", closed.set))]
+    Dispatcher("here", listeners, {}, BUDGET, 10).close()
+    assert closed.is_set() and "Unspeakable" in "".join(said(caplog))
