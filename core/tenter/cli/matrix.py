@@ -31,6 +31,9 @@ class Result:
     reason: str = ""
 
 
+_NOT_RUN = Result("failed", "not run")
+
+
 @dataclass(frozen=True)
 class Driver:
     """A column. ``date`` is the day of the run in ISO 8601."""
@@ -58,17 +61,30 @@ class Kind:
         """Return what stands in one cell, and the reasons where it is not a plain yes.
 
         ``yes``, ``no`` (a check failed, or it is unknown), ``-`` (the driver has not this power, or it is off where
-        the checks ran); before it, of the core, how many checks hold.
+        the checks ran); of the core, how many checks hold, and what is the matter with the others: failed, not seen
+        (skipped: the run had no means to look) or not run.
         """
-        found = {check: driver.results.get(check, Result("failed", "not run")) for check in self.checks[capability]}
+        found = {check: driver.results.get(check, _NOT_RUN) for check in self.checks[capability]}
         held = [check for check, result in found.items() if result.outcome == "passed"]
         failed = [f"{check}: {result.reason}" for check, result in found.items() if result.outcome == "failed"]
         skipped = list(dict.fromkeys(result.reason for result in found.values() if result.outcome == "skipped"))
         if capability == CORE:
-            return f"{len(held)} of {len(found)}", failed + skipped
+            return f"{len(held)} of {len(found)}{_others([*found.values()])}", failed + skipped
         if failed:
             return "no", failed
         return ("yes", skipped) if held else ("-", skipped)
+
+
+def _others(found: Sequence[Result]) -> str:
+    """Return how many checks do not hold, in words that follow how many do; empty if all hold."""
+    unknown = found.count(_NOT_RUN)
+    outcomes = [result.outcome for result in found]
+    counts = {
+        "failed": outcomes.count("failed") - unknown,
+        "not seen": outcomes.count("skipped"),
+        "not run": unknown,
+    }
+    return "".join(f", {count} {what}" for what, count in counts.items() if count)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -173,7 +189,7 @@ def _checks(kind: Kind) -> Iterator[str]:
         yield from (".. list-table::", "   :header-rows: 1", "   :widths: auto", "")
         yield from _row("check", "rule", *(f"``{driver.name}``" for driver in _columns(kind)))
         for check, rule in kind.checks[capability].items():
-            found = (driver.results.get(check, Result("failed", "not run")) for driver in _columns(kind))
+            found = (driver.results.get(check, _NOT_RUN) for driver in _columns(kind))
             words = (_literal(each) for each in found)
             yield from _row(f"``{check.partition('.')[2]}``", _escaped(rule), *words)
         yield ""

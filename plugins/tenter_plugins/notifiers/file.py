@@ -31,7 +31,12 @@ class FileNotifier(Notifier):
         self._fd = -1
         self._torn = False
         self._closed = False
-        self._open()
+        try:
+            self._path.parent.mkdir(0o750, parents=True, exist_ok=True)
+            self._open()
+        except OSError as exc:
+            words = f"{self._path} cannot be written ([{SECTION}] path): {exc.strerror}: {exc.filename}."
+            raise errors.Unavailable(words) from exc
 
     def notify(self, notification: Notification) -> None:
         """Append a line with one write, which the kernel does not mix with those of others. Raises Unavailable."""
@@ -75,5 +80,5 @@ class FileNotifier(Notifier):
         self._fd = os.open(self._path, flags, 0o640)
         if not stat.S_ISREG(os.fstat(self._fd).st_mode):
             self._release()
-            raise OSError(errno.EINVAL, "It is no regular file", str(self._path))
+            raise OSError(errno.EINVAL, "Not a regular file", str(self._path))
         self._torn = False

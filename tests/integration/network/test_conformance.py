@@ -13,6 +13,7 @@ from tests.integration.network.test_bridges import links, pytestmark  # noqa: F4
 
 class TestBridge(NetworkConformance):
     plugin = LocalNetwork
+    name = "local"
     options = {"mode": "bridge"}
 
     @pytest.fixture(autouse=True)

@@ -45,7 +45,7 @@ def test_reports_are_taken_together(tmp_path: Path, capsys: Any) -> None:
     assert [driver["name"] for driver in virt["drivers"]] == ["bad", "good", "poor"]
     assert list(virt["capabilities"]) == ["core", "pause"]
     core, pause = ({name: cell["support"] for name, cell in row.items()} for row in virt["capabilities"].values())
-    assert core == {"bad": "1 of 2", "good": "1 of 2", "poor": "2 of 2"}
+    assert core == {"bad": "1 of 2, 1 failed", "good": "1 of 2, 1 not seen", "poor": "2 of 2"}
     assert pause == {"bad": "no", "good": "yes", "poor": "-"}
     cell = virt["capabilities"]["pause"]["bad"]
     assert cell["reasons"] == ["virt.pause_it: why pause_it"]
@@ -55,9 +55,10 @@ def test_reports_are_taken_together(tmp_path: Path, capsys: Any) -> None:
 def test_a_later_run_counts_and_what_was_not_run_is_no_support(tmp_path: Path, capsys: Any) -> None:
     one = report(tmp_path / "a", "one", spawn="failed", pause_it="passed")
     again = report(tmp_path / "b", "one", spawn="passed")
-    other = report(tmp_path / "c", "other", spawn="passed", pause_it="passed", pause_new="passed")
+    other = report(tmp_path / "c", "other", spawn="passed", pause_it="passed", pause_new="passed", boots="failed")
     cells = as_json(capsys, one, again, other)["capabilities"]
-    assert cells["core"]["one"]["support"] == "1 of 1"
+    assert cells["core"]["one"]["support"] == "1 of 2, 1 not run"
+    assert cells["core"]["other"]["support"] == "1 of 2, 1 failed"
     assert cells["pause"]["one"]["support"] == "no"
     assert cells["pause"]["one"]["reasons"] == ["virt.pause_new: not run"]
 

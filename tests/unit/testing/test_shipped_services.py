@@ -9,8 +9,10 @@ from tenter_plugins.image.local import LocalImages
 
 class TestLocalImages(ImageConformance):
     plugin = LocalImages
+    name = "local"
 
 
 class TestLocalIdentity(IdentityConformance):
     plugin = LocalIdentity
+    name = "local"
     short_lived = {"token_lifetime": 2}

@@ -9,12 +9,12 @@ import pytest
 from tenter_plugins.virt.fake import FakeDriver
 from tests.helpers.biting import Case, Verdict, judge
 from tests.helpers.fake_guests import FakeGuests
-from tests.unit.testing import virt_liars, virt_liars_faults, virt_liars_powers
+from tests.unit.testing import virt_liars, virt_liars_faults, virt_liars_powers, virt_liars_processes
 
 
 def _liars() -> list[type]:
     found = []
-    for module in (virt_liars, virt_liars_faults, virt_liars_powers):
+    for module in (virt_liars, virt_liars_faults, virt_liars_powers, virt_liars_processes):
         classes = [cls for _, cls in inspect.getmembers(module, inspect.isclass) if cls.__module__ == module.__name__]
         found += [cls for cls in classes if getattr(cls, "caught_by", "")]
     return found

@@ -9,6 +9,7 @@ import itertools
 import json
 import uuid as uuidlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -28,7 +29,7 @@ from tenter.contracts.virt import (
     VirtDriver,
 )
 from tenter.testing.base import Conformance
-from tenter.testing.virt import interrupted
+from tenter.testing.virt import interrupted, processes
 from tenter.testing.virt.waiting import wait_until
 
 UNKNOWN = "00000000-0000-4000-8000-00000000dead"
@@ -78,6 +79,9 @@ class VirtWorld(Conformance):
     keep_state: ClassVar[bool] = False
     """True: all checks use one state directory, which spares a hypervisor's daemon its start for each of them."""
 
+    _asked: AbstractSet[str] = frozenset()
+    """UUIDs of the guests that the check has asked for."""
+
     # What can be seen from outside, so that a check need not believe the driver. None: it cannot be seen.
 
     def running(self, driver: VirtDriver, uuid: str) -> bool | None:
@@ -86,10 +90,13 @@ class VirtWorld(Conformance):
 
     def leftovers(self, driver: VirtDriver) -> list[str]:
         """Return a name for each thing that the driver has on the host now. What is there after a guest's end and was
-        not before its spawn has leaked. Default: what is in its state directory, without ``cache``."""
+        not before its spawn has leaked. Default: what is in its state directory, without ``cache``; processes whose
+        command line or environment names that directory or a guest's UUID; and all that this process has started."""
         root = driver.setup.state_dir
         paths = (str(path.relative_to(root)) for path in sorted(root.rglob("*")))
-        return [path for path in paths if not any(fnmatch.fnmatch(path, each) for each in self.cache)]
+        files = [path for path in paths if not any(fnmatch.fnmatch(path, each) for each in self.cache)]
+        alive = {*processes.naming([str(root), *self._asked]), *processes.descendants()}
+        return files + sorted(map(str, alive))
 
     def installed(self, driver: VirtDriver) -> list[str]:
         """Return a name for each thing that the driver has made on the host for itself, outside of its state directory:
@@ -165,7 +172,8 @@ class VirtWorld(Conformance):
     def start(self, make: Callable[..., VirtDriver]) -> Iterator[Start]:
         """Start the driver as the compute service does at its start; called again, as a service that was killed does.
 
-        Keyword arguments are options; ``host`` is another host. All guests are destroyed at the end.
+        Keyword arguments are options; ``host`` is another host. At the end all guests are destroyed, and a process of
+        one that still lives fails the check.
         """
         last: dict[str, VirtDriver] = {}
 
@@ -181,6 +189,8 @@ class VirtWorld(Conformance):
                 driver.destroy(DestroyRequest(GuestRef(guest.uuid)))
             if isinstance(driver, SupportsTeardown) and not self.keep_state:
                 driver.teardown()
+        left = processes.naming(self._asked)
+        assert not left, f"all guests are destroyed, and these run on: {', '.join(map(str, left))}"
 
     def host_setup(self, host: str) -> HostSetup:
         """Return what the driver is told at ``init_host``."""
@@ -201,6 +211,7 @@ class VirtWorld(Conformance):
     def new(self, image_file: Path) -> New:
         """Return what a new guest is to be; keyword arguments change it."""
         numbers = itertools.count()
+        self._asked = asked = set()
 
         def request(**changes: Any) -> SpawnRequest:
             number = next(numbers)
@@ -214,7 +225,9 @@ class VirtWorld(Conformance):
                 "image": self.image_source(image_file),
                 "network_info": NetworkInfo(self.vifs(number)),
             }
-            return SpawnRequest(**{**values, **changes})
+            made = SpawnRequest(**{**values, **changes})
+            asked.add(made.uuid)
+            return made
 
         return request
 
