@@ -44,7 +44,7 @@ def create_app(services: Services) -> falcon.App[Any, Any]:
     app.add_route("/readyz", Ready(services))
     app.add_route("/metrics", Metrics(services))
     routes.add_routes(app, services)
-    extensions.mount(app, services.extensions)
+    extensions.mount(app, services.extensions, options.threads)
     renderers = [(prefix, renderer) for prefix, renderer in _mount_small_apis(app, services)]
     api_errors.ErrorHandlers(renderers).install(app)
     return app

@@ -11,6 +11,8 @@ import falcon
 
 from tenter import errors
 from tenter.contracts.api import ApiExtension, Route
+from tenter.plugins.words import words_of
+from tenter_api.guard import Gate, guarded
 from tenter_api.middleware import COMPUTE_PREFIX
 
 LOG = logging.getLogger(__name__)
@@ -33,11 +35,15 @@ class _Missing:
     on_delete = on_head = on_patch = on_post = on_put = on_get
 
 
-def mount(app: falcon.App[Any, Any], extensions: Iterable[tuple[str, ApiExtension]]) -> list[str]:
+def mount(
+    app: falcon.App[Any, Any], extensions: Iterable[tuple[str, ApiExtension]], threads: int = 1
+) -> list[str]:  # fmt: skip
     """Add the routes of extensions to the application and return the prefixes of those that it serves.
 
-    One that cannot be served is left out as a whole, with one line in the log.
+    One that cannot be served is left out as a whole, with one line in the log. Of the ``threads`` that answer requests
+    all extensions together get a quarter.
     """
+    gate = Gate(max(1, threads // 4))
     app.add_route(f"{COMPUTE_PREFIX}{BASE}/{{prefix}}", _Missing())
     owners: dict[str, str] = {}
     for name, extension in extensions:
@@ -49,11 +55,13 @@ def mount(app: falcon.App[Any, Any], extensions: Iterable[tuple[str, ApiExtensio
             paths = [(start + f"{BASE}/{prefix}{route.path}", route.resource)
                      for route in routes for start in (COMPUTE_PREFIX, COMPUTE_PREFIX + "/{project_id}")]  # fmt: skip
             # An application of its own first: what Falcon refuses there, it does not leave half done here.
-            for trial in (falcon.App(), app):
-                for path, resource in paths:
-                    trial.add_route(path, resource)
-        except Exception as exc:
-            LOG.error("The extension %s is left out: %s", name, " ".join(str(exc).split()))
+            trial: falcon.App[Any, Any] = falcon.App()
+            for path, resource in paths:
+                trial.add_route(path, resource)
+            for path, resource in [(path, guarded(resource, gate)) for path, resource in paths]:
+                app.add_route(path, resource)
+        except BaseException as exc:  # even SystemExit: the API starts without it
+            LOG.error("The extension %s is left out: %s", name, words_of(exc) or type(exc).__name__)
             LOG.debug("Why %s is left out", name, exc_info=True)
         else:
             owners[prefix] = name

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +17,10 @@ FORMAT = 1
 
 CORE = "core"
 """The row of the checks that belong to no optional power."""
+
+OUTCOMES = ("passed", "failed", "skipped")
+NAME = re.compile(r"\w([\w .:/()\[\],+-]*[\w)\]])?")
+"""Names of kinds, plugins, capabilities and checks: nothing by which reStructuredText means more than the letters."""
 
 
 @dataclass(frozen=True)
@@ -98,23 +103,42 @@ def read(paths: Sequence[Path]) -> list[Kind]:
             if report["format"] != FORMAT:
                 raise errors.Invalid(f"The report {path} is of format {report['format']}; this release reads {FORMAT}.")
             for found in report["plugins"].values():
-                _add(kinds.setdefault(found["kind"], Kind(found["kind"])), found)
+                name = _name(found["kind"])
+                _add(kinds.setdefault(name, Kind(name)), found)
         except OSError as exc:
             raise errors.Invalid(f"The report {path} cannot be read: {exc.strerror}.") from exc
-        except (ValueError, KeyError, TypeError, AttributeError) as exc:
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as exc:
             raise errors.Invalid(f"{path} is no report of a conformance run (pytest --conformance-report).") from exc
     return [kinds[name] for name in sorted(kinds)]
 
 
 def _add(kind: Kind, found: dict[str, Any]) -> None:
-    before = kind.drivers.get(found["plugin"])
+    """Add what a report says of one plugin. Raises ValueError or KeyError if it is not what the kit writes."""
+    plugin = _name(found["plugin"])
+    before = kind.drivers.get(plugin)
     results = dict(before.results) if before else {}
     for check, each in found["checks"].items():
-        kind.checks.setdefault(each["capability"] or CORE, {})[check] = each["rule"]
-        results[check] = Result(each["outcome"], each["reason"])
-    kind.drivers[found["plugin"]] = Driver(
-        found["plugin"], found["contract"], found["distribution"], found.get("date", ""), results
-    )
+        kind.checks.setdefault(_name(each["capability"] or CORE), {})[_name(check)] = _text(each["rule"])
+        if each["outcome"] not in OUTCOMES:
+            raise ValueError(f"no outcome: {each['outcome']!r}")
+        results[check] = Result(each["outcome"], _text(each["reason"]))
+    contract, distribution, date = (_text(each) for each in (
+        found["contract"], found["distribution"], found.get("date", "")))  # fmt: skip
+    kind.drivers[plugin] = Driver(plugin, contract, distribution, date, results)
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f"no text: {value!r}")
+    return value
+
+
+def _name(value: object) -> str:
+    """Return a name that may stand anywhere in a table as it is. Raises ValueError for what cannot."""
+    name = _text(value)
+    if not NAME.fullmatch(name):
+        raise ValueError(f"no name: {value!r}")
+    return name
 
 
 def as_json(kinds: Sequence[Kind]) -> str:
@@ -154,8 +178,8 @@ def _table(kind: Kind) -> Iterator[str]:
     for capability in kind.capabilities():
         words = (kind.cell(capability, driver)[0] for driver in _columns(kind))
         yield from _row(capability, *(f"`{word} <{_label(kind, capability)}_>`__" for word in words))
-    yield from _row("contract", *(driver.contract for driver in _columns(kind)))
-    yield from _row("run", *(f"{driver.distribution}, {driver.date}" for driver in _columns(kind)))
+    yield from _row("contract", *(_escaped(driver.contract) for driver in _columns(kind)))
+    yield from _row("run", *(_escaped(f"{driver.distribution}, {driver.date}") for driver in _columns(kind)))
     yield ""
 
 
@@ -182,7 +206,7 @@ def _literal(result: Result) -> str:
 
 def _escaped(text: str) -> str:
     """Return words that reStructuredText leaves as they are; those in double back-quotes stay literals."""
-    parts = text.split("``")
+    parts = " ".join(text.split()).split("``")  # a line of its own could be a directive
     return "``".join(part if number % 2 else part.replace("\\", "\\\\").replace("*", "\\*").replace("_", "\\_")
                      .replace("`", "\\`").replace("|", "\\|") for number, part in enumerate(parts))  # fmt: skip
 

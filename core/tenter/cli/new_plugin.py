@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import os
 import re
 import shutil
 import string
@@ -16,11 +17,19 @@ from pathlib import Path
 
 from tenter import errors
 from tenter.cli import skeleton
+from tenter.conf import list_opts
 from tenter.contracts.base import Driver
+from tenter.plugins import discovery
 from tenter.plugins.kinds import KINDS
 
 NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 LONGEST = 40
+OURS = "tenter"
+"""The distribution of Tenter itself."""
+
+PACKAGES = ("tenter_api", "tenter_plugins")
+"""What stands in it beside the package ``tenter``."""
+
 ALIASES = {"api": "extension", "listener": "hook", "driver": "virt", "scheduler": "filter", "migration": "feature"}
 """What else a kind is called: in its contract, its entry point group or its option."""
 
@@ -107,12 +116,13 @@ def write(kind: str, name: str, directory: Path) -> Path:
             f"{name!r} cannot be a plugin's name: lower-case letters, digits and single hyphens, a letter first, "
             f"at most {LONGEST} characters."
         )
+    _check_free(kind, name)
     target = directory / f"tenter-{name}"
-    if target.exists() or target.is_symlink():
-        raise errors.Conflict(f"{target} exists already; remove it, or choose another --directory.")
     files = contents(kind, name)
     draft: Path | None = None
     try:
+        if os.path.lexists(target):
+            raise errors.Conflict(f"{target} exists already; remove it, or choose another --directory.")
         directory.mkdir(parents=True, exist_ok=True)
         draft = Path(tempfile.mkdtemp(prefix=f".tenter-{name}.", dir=directory))
         for path, text in files.items():
@@ -126,6 +136,25 @@ def write(kind: str, name: str, directory: Path) -> Path:
         if draft is not None and draft.exists():
             shutil.rmtree(draft, ignore_errors=True)
     return target
+
+
+def _check_free(kind: str, name: str) -> None:
+    """Raise Invalid for a name by which the plugin would be taken for a part of Tenter itself."""
+    section = name.replace("-", "_")
+    sections = {each.lower() for each, _ in list_opts()}
+    for entry in discovery.installed("oslo.config.opts"):
+        if entry.distribution == OURS:
+            sections.add(entry.name.rpartition(".")[2])
+    shipped = {entry.name for entry in discovery.installed(KINDS[kind].group) if entry.distribution == OURS}
+    if f"tenter_{section}" in PACKAGES:
+        taken = f"its package tenter_{section} would be one of Tenter's own"
+    elif name in shipped:
+        taken = f"Tenter brings a {kind} plugin of this name"
+    elif section in sections:
+        taken = f"Tenter has a section [{section}] in its configuration"
+    else:
+        return
+    raise errors.Invalid(f"{name!r} cannot be the plugin's name: {taken}. Choose another, such as 'acme-{name}'.")
 
 
 def contents(kind: str, name: str) -> dict[str, str]:

@@ -11,6 +11,7 @@ from queue import SimpleQueue
 
 from tenter.contracts.hooks import Event
 from tenter.plugins.emitter import Emitter, HookCount, HookFigures
+from tenter.plugins.words import words_of
 
 LOG = logging.getLogger(__name__)
 PATIENCE = 10
@@ -200,8 +201,7 @@ class Dispatcher(Emitter):
 
 def _say_failed(call: Call, failure: BaseException) -> None:
     call.failures += 1
-    said = " ".join(str(failure).split())
-    LOG.warning("The %s failed at %s: %s: %s", call.listener, call.hook, type(failure).__name__, said)
+    LOG.warning("The %s failed at %s: %s: %s", call.listener, call.hook, type(failure).__name__, words_of(failure))
     LOG.debug("Where it failed", exc_info=failure)
 
 
@@ -213,5 +213,5 @@ def _say_slow(call: Call, took: float, budget: float) -> None:
 def _close(listener: Listener) -> None:
     try:
         listener.close()
-    except Exception as exc:
-        LOG.warning("The %s cannot be closed: %s", listener, exc)
+    except BaseException as exc:  # as above: the others are to be closed too
+        LOG.warning("The %s cannot be closed: %s: %s", listener, type(exc).__name__, words_of(exc))

@@ -21,6 +21,7 @@ from tenter.plugins.dispatch import Call, Dispatcher, Listener
 from tenter.plugins.emitter import Emitter
 from tenter.plugins.loading import find
 from tenter.plugins.notifications import Forwarder, Notifications
+from tenter.plugins.words import words_of
 
 LOG = logging.getLogger(__name__)
 
@@ -31,9 +32,7 @@ def hooks_of(cls: type) -> list[str]:
     Raises PluginBroken with a sentence for a public method that is no hook, or cannot be called as one.
     """
     found = set()
-    for name in dir(cls):
-        if name.startswith("_") or hasattr(HookListener, name) or not callable(getattr(cls, name)):
-            continue
+    for name in _callables(cls):
         if name not in HOOKS:
             near = difflib.get_close_matches(name, HOOKS, 1)
             hint = f"; did you mean {near[0]}?" if near else f": these are {', '.join(HOOKS)}."
@@ -41,6 +40,15 @@ def hooks_of(cls: type) -> list[str]:
         _check_signature(name, inspect.getattr_static(cls, name))
         found.add(name)
     return [name for name in HOOKS if name in found]
+
+
+def _callables(cls: type) -> list[str]:
+    """Return the names of what a class has of its own to be called by others. Raises PluginBroken."""
+    try:
+        own = [name for name in dir(cls) if not name.startswith("_") and not hasattr(HookListener, name)]
+        return [name for name in own if callable(getattr(cls, name))]
+    except BaseException as exc:  # of a descriptor or a metaclass
+        raise errors.PluginBroken(f"its attributes cannot be read: {type(exc).__name__}: {words_of(exc)}") from exc
 
 
 def _check_signature(name: str, method: object) -> None:
@@ -80,7 +88,7 @@ def origin_of(kind: str, name: str) -> str:
     """Return, for a message, which distribution a plugin is from."""
     try:
         return f"from {find(kind, name).origin}"
-    except errors.PluginBroken:
+    except Exception:  # also metadata that is damaged: this is for messages about something else
         return "from a distribution that is not installed any more"
 
 
@@ -90,11 +98,19 @@ def open_dispatcher(conf: cfg.ConfigOpts, state_dir: Path) -> Emitter:
     One that is broken is left out with one line in the log; if none is left, nobody is told.
     """
     registry, listeners = Registry(), {}
+    taken: dict[int, Listener] = {}
 
     def add(kind: str, name: str, implements: object, close: Callable[[], None]) -> None:
-        key = f"{kind} {name}"
-        registry.register(implements, key)
-        listeners[key] = Listener(kind, name, lambda: origin_of(kind, name), close)
+        key, listener = f"{kind} {name}", Listener(kind, name, lambda: origin_of(kind, name), close)
+        if other := taken.get(id(implements)):
+            LOG.error("The %s is left out: it is the same object as the %s; enable one of them.", listener, other)
+            return
+        try:
+            registry.register(implements, key)
+        except BaseException as exc:  # of its attributes
+            LOG.error("The %s is left out: %s: %s", listener, type(exc).__name__, words_of(exc))
+            return
+        listeners[key] = taken[id(implements)] = listener
 
     for name, listener in load_all("hook", enabled("hook", conf), HookListener, conf, state_dir):
         add("hook", name, listener, listener.close)

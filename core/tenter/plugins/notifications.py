@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import uuid as uuidlib
 from collections.abc import Mapping
-from dataclasses import fields, is_dataclass
+from dataclasses import fields, is_dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -45,11 +46,12 @@ class Notifications:
         self._last: tuple[Event, Notification] | None = None
 
     def of(self, event: Event) -> Notification:
-        """Return the notification of an event; of the one that was asked for last, the same."""
+        """Return the notification of an event; of the one that was asked for last, the same with a payload of its own,
+        for what one notifier does to it is not to be sent by another."""
         last = self._last
         if last is None or last[0] is not event:
             last = self._last = (event, notification_of(event))
-        return last[1]
+        return replace(last[1], payload=copy.deepcopy(last[1].payload))
 
 
 class Forwarder:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
+import stat
 from dataclasses import asdict
 from pathlib import Path
 
@@ -74,5 +76,9 @@ class FileNotifier(Notifier):
 
     def _open(self) -> None:
         self._release()
-        self._fd = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK  # a FIFO would wait for a reader
+        self._fd = os.open(self._path, flags, 0o640)
+        if not stat.S_ISREG(os.fstat(self._fd).st_mode):
+            self._release()
+            raise OSError(errno.EINVAL, "Not a regular file", str(self._path))
         self._torn = False

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import logging
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -42,11 +44,16 @@ class Silent:
     """Answers nothing."""
 
 
+class Unspeakable(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError("no words")
+
+
 class Asynchronous:
     async def on_get(self, req: Any, resp: Any) -> None: ...
 
 
-def extension(prefix: Any, *routes: Any, broken: Exception | None = None) -> ApiExtension:
+def extension(prefix: Any, *routes: Any, broken: BaseException | None = None) -> ApiExtension:
     class Extension(ApiExtension):
         def routes(self) -> Sequence[Route]:
             if broken is not None:
@@ -119,6 +126,9 @@ BAD = {
     "asynchronous": (extension("bad", Route("", Asynchronous())), ""),
     "no route": (extension("bad", ("/x", Widgets())), "which is no Route"),
     "raises": (extension("bad", broken=RuntimeError("two\nlines")), "two lines"),
+    "exits": (extension("bad", broken=SystemExit(3)), "3"),
+    "interrupts": (extension("bad", broken=KeyboardInterrupt()), "KeyboardInterrupt"),
+    "unspeakable": (extension("bad", broken=Unspeakable()), "RuntimeError"),
     "two fields at one place": (
         extension("bad", Route("/ok", Widgets()), Route("/{a}", Widgets()), Route("/{b}/c", Widgets())), ""),
 }  # fmt: skip
@@ -134,6 +144,31 @@ def test_a_broken_one_is_left_out_with_one_line(make: Make, caplog: pytest.LogCa
     assert "\n" not in lines[0]
     assert api.call("GET", "/tenter/extensions/acme").status_code == 200
     assert api.call("GET", "/tenter/extensions/bad/ok").status_code == 404, "none of its routes is there"
+
+
+def test_those_that_hang_leave_threads_for_the_rest(make: Make) -> None:
+    release, inside = threading.Event(), threading.Semaphore(0)
+
+    class Hang:
+        def on_get(self, req: Any, resp: Any) -> None:
+            inside.release()
+            release.wait(10)
+
+    api = make(("hang", extension("hang", Route("", Hang()))), GOOD)
+    quarter = api.conf.api.threads // 4
+    ask = functools.partial(api.call, "GET", "/tenter/extensions/hang")
+    threads = [threading.Thread(target=ask) for _ in range(quarter)]
+    try:
+        for thread in threads:
+            thread.start()
+        assert quarter == 3 and all(inside.acquire(timeout=5) for _ in threads)
+        assert ask().status_code == 503 and api.call("GET", "/tenter/extensions/acme").status_code == 503
+        assert api.call("GET", "/flavors").status_code == 200
+    finally:
+        release.set()
+        for thread in threads:
+            thread.join()
+    assert api.call("GET", "/tenter/extensions/acme").status_code == 200
 
 
 def test_of_two_with_one_prefix_the_first_is_served(make: Make, caplog: pytest.LogCaptureFixture) -> None:

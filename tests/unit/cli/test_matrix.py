@@ -83,5 +83,33 @@ def test_what_is_no_report_is_one_line(tmp_path: Path, capsys: Any, text: str | 
     assert line.startswith("tenter: ") and str(path) in line
 
 
+RUBBISH = [
+    {"kind": 5}, {"kind": "a\nb"}, {"plugin": None}, {"plugin": "a``b"}, {"contract": 5}, {"date": []},
+    {"checks": {"C.a": {"rule": None}}}, {"checks": {"C.a": {"reason": 5}}}, {"checks": {"C.a": {"outcome": "banana"}}},
+    {"checks": {"C.a": {"outcome": ["passed"]}}}, {"checks": {"C.a": {"capability": 5}}},
+    {"checks": {"C.a": {"capability": "x\n\n.. raw:: html"}}}, {"checks": {"C`a": {}}},
+]  # fmt: skip
+ABOUT = {"kind": "virt", "plugin": "a", "contract": "virt 1.0", "distribution": "a 1", "date": "2026-01-31"}
+CHECK = {"capability": None, "rule": "r", "outcome": "passed", "reason": ""}
+
+
+def of(**changes: Any) -> str:
+    checks = {name: {**CHECK, **each} for name, each in changes.pop("checks", {"C.a": {}}).items()}
+    return json.dumps({"format": 1, "plugins": {"x": {**ABOUT, "checks": checks, **changes}}})
+
+
+@pytest.mark.parametrize("text", [of(**each) for each in RUBBISH] + ["[" * 200_000], ids=range(len(RUBBISH) + 1))
+def test_rubbish_in_a_report_is_one_line(tmp_path: Path, capsys: Any, text: str) -> None:
+    test_what_is_no_report_is_one_line(tmp_path, capsys, text)
+
+
+def test_no_report_writes_directives(tmp_path: Path, capsys: Any) -> None:
+    path = tmp_path / "x"
+    bad = "a\n\n.. raw:: html\n\n   <script>"
+    path.write_text(of(distribution=bad, checks={"C.a": {"rule": bad}, "C.b": {"outcome": "failed", "reason": bad}}))
+    for line in printed(capsys, "--report", str(path)).splitlines():
+        assert not line.strip().startswith(".. raw")
+
+
 def test_what_is_written_is_what_is_read() -> None:
     assert matrix.FORMAT == plugin.FORMAT

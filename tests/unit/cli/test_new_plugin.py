@@ -72,6 +72,25 @@ def test_a_name_that_cannot_be_used_is_refused(name: str, tmp_path: Path) -> Non
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ("kind", "name", "why"),
+    [("hook", "api", "its package tenter_api"), ("virt", "plugins", "its package tenter_plugins"),
+     ("virt", "libvirt", "brings a virt plugin of this name"), ("notifier", "file", "brings a notifier plugin"),
+     ("network", "default", r"section \[default\]"), ("virt", "quota", r"section \[quota\]"),
+     ("image", "local-network", r"section \[local_network\]")],
+)  # fmt: skip
+def test_a_name_of_tenters_own_is_refused(kind: str, name: str, why: str, tmp_path: Path) -> None:
+    with pytest.raises(errors.Invalid, match=f"cannot be the plugin's name: .*{why}.*such as 'acme-{name}'"):
+        new_plugin.write(kind, name, tmp_path)
+    assert list(tmp_path.iterdir()) == []
+    new_plugin.write(kind, f"acme-{name}", tmp_path)
+
+
+def test_a_directory_that_cannot_be_is_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(errors.Invalid, match="cannot be written: File name too long"):
+        new_plugin.write("virt", "acme", tmp_path / ("a" * 300))
+
+
 def test_nothing_is_overwritten_and_nothing_half_made_is_left(tmp_path: Path) -> None:
     (tmp_path / "tenter-acme").mkdir()
     with pytest.raises(errors.Conflict, match="exists already"):

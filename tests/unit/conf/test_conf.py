@@ -31,7 +31,8 @@ def test_files_overrides_and_defaults(file: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [("[api]\nport = 99999\n", r"\[api\] port: "), ("[compute]\nworkers = 0\n", r"\[compute\] workers: "),
-     ("[operations]\nlease = soon\n", r"\[operations\] lease: ")],
+     ("[operations]\nlease = soon\n", r"\[operations\] lease: "),
+     *((f"[hooks]\nbudget = {bad}\n", r"\[hooks\] budget: ") for bad in ("nan", "inf", "1e12", "0", ""))],
 )  # fmt: skip
 def test_a_value_that_is_not_allowed(file: Path, text: str, said: str) -> None:
     file.write_text(text)

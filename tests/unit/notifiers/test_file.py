@@ -132,6 +132,25 @@ def test_a_full_disk_spoils_one_line_only(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 
+@pytest.mark.parametrize("read", [False, True])
+def test_what_is_no_file_is_an_error_and_not_waited_for(tmp_path: Path, read: bool) -> None:
+    path = tmp_path / "fifo"
+    os.mkfifo(path)
+    reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK) if read else -1
+    with pytest.raises(errors.Unavailable, match="cannot be written"):
+        notifier(tmp_path, str(path))
+    if read:
+        assert os.read(reader, 1) == b"", "nobody holds its other end open"
+        os.close(reader)
+    file = notifier(tmp_path)
+    (tmp_path / "notifications.jsonl").unlink()
+    os.mkfifo(tmp_path / "notifications.jsonl")
+    with pytest.raises(errors.Unavailable):
+        file.notify(a_notification())
+    with pytest.raises(errors.Unavailable):
+        file.notify(a_notification())
+
+
 def test_it_can_be_closed_twice(tmp_path: Path) -> None:
     file = notifier(tmp_path)
     file.close()

@@ -14,9 +14,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tenter import errors
+from tenter.conf import new_conf
 from tenter.contracts import hooks as contract
 from tenter.contracts.base import PluginSetup
 from tenter.contracts.hooks import HOOKS, Event, HookListener, HookSpecs, ServiceDown, ServiceUp
+from tenter.plugins import hooks
 from tenter.plugins.dispatch import Call, Dispatcher, Listener
 from tenter.plugins.hooks import Registry, hooks_of
 
@@ -295,3 +297,75 @@ def test_listeners_are_closed_at_the_end(caplog: pytest.LogCaptureFixture) -> No
 def test_a_plain_setup_is_enough(tmp_path: Path) -> None:
     listener = Proper(PluginSetup(conf=None, state_dir=tmp_path))  # type: ignore[arg-type]
     assert listener.setup.state_dir == tmp_path
+
+
+class Unspeakable(Exception):
+    def __str__(self) -> str:
+        raise SystemExit(3)
+
+
+def test_an_error_that_cannot_be_printed_silences_nobody(opened: Open, caplog: pytest.LogCaptureFixture) -> None:
+    heard: list[Event] = []
+
+    def fail(event: Event) -> None:
+        raise Unspeakable
+
+    dispatcher = opened(bad=fail, good=heard.append)
+    for _ in range(3):
+        dispatcher.emit(up())
+    wait_for(lambda: len(heard) == 3)
+    assert {count.failures for count in dispatcher.figures().counts if count.plugin == "bad"} == {0, 3}
+    (first, *_) = [line for line in said(caplog) if "failed at service_up" in line]
+    assert "'bad' (from dist-bad 1.0)" in first and "Unspeakable" in first
+
+
+def test_a_listener_that_cannot_be_closed_keeps_nobody_from_it(caplog: pytest.LogCaptureFixture) -> None:
+    closed = threading.Event()
+
+    def fail() -> None:
+        raise Unspeakable
+
+    listeners = [Listener("hook", name, lambda: "from a 1", close) for name, close in (("a", fail), ("b", closed.set))]
+    Dispatcher("here", listeners, {}, BUDGET, 10).close()
+    assert closed.is_set() and "Unspeakable" in "".join(said(caplog))
+
+
+class Raises:
+    """A descriptor that cannot be read."""
+
+    def __get__(self, instance: object, owner: type) -> object:
+        raise Unspeakable
+
+
+class Descriptor(Proper):
+    extra = Raises()
+
+
+class Secretive(Proper):
+    def __dir__(self) -> list[str]:
+        raise Unspeakable
+
+
+def test_a_class_whose_attributes_cannot_be_read_is_broken() -> None:
+    with pytest.raises(errors.PluginBroken, match="its attributes cannot be read: Unspeakable"):
+        hooks_of(Descriptor)
+
+
+@pytest.mark.parametrize(
+    ("bad", "why"), [((Secretive, "two"), "Unspeakable"), ((None, "two"), "the same object as the hook listener 'one'")]
+)
+def test_one_that_cannot_be_registered_is_left_out(
+    bad: tuple[type | None, str], why: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:  # fmt: skip
+    cls, name = bad
+    one, three = Proper(), Proper()
+    loaded = {"hook": [("one", one), (name, cls() if cls else one), ("three", three)], "notifier": []}
+    monkeypatch.setattr(hooks, "load_all", lambda kind, *more: loaded[kind])
+    dispatcher = hooks.open_dispatcher(new_conf([]), tmp_path)
+    try:
+        (line,) = said(caplog, logging.ERROR)
+        assert line.startswith("The hook listener 'two' (from ") and why in line
+        assert {count.plugin for count in dispatcher.figures().counts} == {"one", "three"}
+    finally:
+        dispatcher.close()

@@ -63,3 +63,25 @@ def test_all_notifiers_get_the_same_message() -> None:
         second.service_up(event)  # type: ignore[attr-defined]
     assert [each.message_id for each in got] == [got[0].message_id] * 2 + [got[2].message_id] * 2
     assert got[0].message_id != got[2].message_id
+
+
+def test_what_a_notifier_does_to_its_payload_no_other_sees() -> None:
+    got: list[Any] = []
+    notifications = Notifications()
+
+    class Clears:
+        def notify(self, notification: Any) -> None:
+            got.append(json.dumps(notification.payload))
+            for value in notification.payload.values():
+                if isinstance(value, (dict, list)):
+                    value.clear()
+            notification.payload.clear()
+
+    port = Port("id", "mac", "network", ("10.0.0.1",))
+    event = HOOKS["spawned"](**{  # type: ignore[arg-type]
+        field.name: (port,) if field.name == "ports" else {"a": 1} if "Mapping" in str(field.type) else 1
+        for field in dataclasses.fields(HOOKS["spawned"])
+    })  # fmt: skip
+    for forwarder in [Forwarder(Clears(), notifications) for _ in range(3)]:  # type: ignore[arg-type]
+        forwarder.spawned(event)  # type: ignore[attr-defined]
+    assert len(got) == 3 and len(set(got)) == 1 and json.loads(got[0])
