@@ -19,6 +19,7 @@ from tenter.contracts.notifier import Notifier
 from tenter.plugins import enabled, load_all
 from tenter.plugins.dispatch import Call, Dispatcher, Listener
 from tenter.plugins.emitter import Emitter
+from tenter.plugins.guard import said
 from tenter.plugins.loading import find
 from tenter.plugins.notifications import Forwarder, Notifications
 
@@ -93,7 +94,11 @@ def open_dispatcher(conf: cfg.ConfigOpts, state_dir: Path) -> Emitter:
 
     def add(kind: str, name: str, implements: object, close: Callable[[], None]) -> None:
         key = f"{kind} {name}"
-        registry.register(implements, key)
+        try:
+            registry.register(implements, key)
+        except (Exception, SystemExit) as exc:  # one object under two names, or one that cannot be looked at
+            LOG.error("The %s %s is left out, %s: %s", kind, name, origin_of(kind, name), said(exc))
+            return
         listeners[key] = Listener(kind, name, lambda: origin_of(kind, name), close)
 
     for name, listener in load_all("hook", enabled("hook", conf), HookListener, conf, state_dir):
