@@ -11,6 +11,7 @@ import pytest
 from oslo_config import cfg
 
 from tenter import errors, plugins
+from tenter.conf import new_conf
 from tenter.contracts.filter import HostFilter
 from tenter.plugins import guard, report
 from tests.unit.plugins.conftest import Install
@@ -95,3 +96,25 @@ def test_an_interrupt_that_really_came_is_no_fault_of_the_plugin() -> None:
     with pytest.raises(KeyboardInterrupt), guard.guarded("It", "starting", lambda exc: AssertionError(exc)):
         os.kill(os.getpid(), signal.SIGINT)
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_a_secret_value_is_quoted_nowhere(install: Install, conf: cfg.ConfigOpts, tmp_path: Path) -> None:
+    secret = "\nclass Secret(Filter):\n    section = 'sec'\n    options = [cfg.IntOpt('pin', secret=True)]"
+    install("acme", {GROUP: {"secret": "acme_guarded:Secret"}}, {"acme_guarded.py": HEAD + secret})
+    (tmp_path / "secret.conf").write_text("[sec]\npin = hunter2\n")
+    with pytest.raises(errors.Invalid, match=r"'secret' of acme 1.0 .*\[sec\] pin: its value \(secret\)") as raised:
+        _load(new_conf([str(tmp_path / "secret.conf")], tmp_path / "state"), "secret")
+    assert "hunter2" not in str(raised.value)
+
+
+def test_what_is_no_file_of_text_is_no_configuration(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    os.mkfifo(tmp_path / "b")
+    (tmp_path / "c").write_bytes(b"\xff\xfe\x80")
+    (tmp_path / "d").symlink_to("d")
+    (tmp_path / "e").write_text("[DEFAULT]\nvirt_driver = $nosuch\n")
+    words = {"a": "regular", "b": "regular", "c": "UTF-8", "d": "symbolic links",
+             "e": r"\[DEFAULT\] virt_driver: .*'\$'"}  # fmt: skip
+    for name, word in words.items():
+        with pytest.raises(cfg.Error, match=word):
+            new_conf([str(tmp_path / name)], tmp_path / "state")
