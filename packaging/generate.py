@@ -1,4 +1,4 @@
-"""Make what is generated when Tenter is installed: commands, man pages, shell completion and a sample configuration.
+"""Make what is generated when Tenter is installed: commands, units, man pages, completion, a sample configuration.
 
 Usage: see packaging/Makefile. Tenter is taken from ``sys.path``, its entry points too.
 """
@@ -8,15 +8,25 @@ from __future__ import annotations
 import argparse
 import configparser
 import contextlib
+import importlib.util
 import io
 import json
 import re
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 MANUAL = "Tenter"
 DAEMONS = ("api", "conductor", "compute")
+UNITS = {
+    "tenter": ("a whole compute cloud in one service", "tenter(1)", "tenter up"),
+    "tenter-api": ("the API", "tenter-api(8)", "tenter-api"),
+    "tenter-conductor": ("a conductor", "tenter-conductor(8)", "tenter-conductor"),
+    "tenter-compute@": ("the compute of this host, in cell %i", "tenter-compute(8)", "tenter-compute --cell %i"),
+}
+"""What is particular to each unit of systemd: what it is, its man page, its command."""
+NEEDED = ("pip", "setuptools", "argparse_manpage", "docutils", "shtab")
 LAUNCHER = """\
 #!{interpreter} -I
 import sys
@@ -83,6 +93,27 @@ def write_commands(modules: Path, directory: Path, interpreter: str, runtime: st
         command = directory / name
         command.write_text(LAUNCHER.format(interpreter=interpreter, path=insert, module=module, function=function))
         command.chmod(0o755)
+
+
+def write_units(template: Path, directory: Path, bindir: str, sysconfdir: str) -> None:
+    """Write the units of systemd, which differ in nothing but what ``UNITS`` says."""
+    text = template.read_text()
+    for name, (summary, page, command) in UNITS.items():
+        values = {"SUMMARY": summary, "PAGE": page, "COMMAND": command, "BINDIR": bindir, "SYSCONFDIR": sysconfdir}
+        filled = re.sub(r"@([A-Z]+)@", lambda gap, values=values: values[gap[1]], text)
+        unit = directory / f"{name}.service"
+        unit.write_text(filled)
+        unit.chmod(0o644)
+
+
+def check() -> None:
+    """Exit with one line if this Python lacks what an installation needs."""
+    missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
+    if missing:
+        sys.exit(
+            f"{sys.executable} lacks {', '.join(missing)}: install the extra tenter[packaging] there, or name another "
+            "Python with PYTHON=."
+        )
 
 
 def subparsers(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
@@ -197,6 +228,11 @@ def main() -> None:
     commands = add("commands", run, "modules", "directory")
     commands.add_argument("--interpreter", required=True)
     commands.add_argument("--runtime", default="")
+    write = lambda a: write_units(a.template, a.directory, a.bindir, a.sysconfdir)  # noqa: E731
+    units = add("units", write, "template", "directory")
+    units.add_argument("--bindir", required=True)
+    units.add_argument("--sysconfdir", required=True)
+    add("check", lambda a: check())
     add("man", lambda a: write_man(a.directory), "directory")
     completion = add("completion", lambda a: write_completion(a.shell, a.directory))
     completion.add_argument("shell", choices=["bash", "zsh"])

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from tenter import __version__, errors
@@ -159,6 +160,17 @@ def compute() -> int:
     return main(["compute", *sys.argv[1:]])
 
 
+def _piped(command: Callable[[], int]) -> int:
+    """Run what only prints and return its exit code; 141, as a shell has it of SIGPIPE, if its reader went away."""
+    try:
+        code = command()
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the interpreter flushes once more at its end
+        return 141
+    return code
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code."""
     args = parser().parse_args(argv)
@@ -202,7 +214,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if args.command == "config":
             from tenter.cli import config
 
-            return config.sample()
+            return _piped(config.sample)
         from tenter.cli import version
 
         return version.run()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 import re
 import shutil
 import string
@@ -20,6 +21,8 @@ from tenter.plugins.kinds import KINDS
 
 NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 LONGEST = 40
+ALIASES = {"api": "extension", "listener": "hook", "driver": "virt", "scheduler": "filter", "migration": "feature"}
+"""What else a kind is called: in its contract, its entry point group or its option."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +87,7 @@ def run(args: argparse.Namespace) -> int:
     print(f"{target} holds the distribution tenter-{args.name}. What to do next:\n")
     print(f"  cd {target}")
     print("  pip install -e '.[test]'            make it known to Tenter")
-    print("  pytest                              which checks of the contract do not hold yet")
+    print("  python -m pytest                    which checks of the contract do not hold yet")
     print(f"  tenter plugin show {args.kind} {args.name}")
     if args.kind == "virt":
         print(f"  tenter up --driver {args.name}")
@@ -96,7 +99,9 @@ def run(args: argparse.Namespace) -> int:
 def write(kind: str, name: str, directory: Path) -> Path:
     """Write a new distribution into a directory, whole or not at all, and return its own. Raises Invalid, Conflict."""
     if kind not in TEMPLATES:
-        raise errors.Invalid(f"There is no skeleton for a {kind!r} plugin. There are: {', '.join(TEMPLATES)}.")
+        near = difflib.get_close_matches(kind.lower(), [*TEMPLATES, *ALIASES], 1)
+        meant = f" Did you mean {ALIASES.get(near[0], near[0])}?" if near else ""
+        raise errors.Invalid(f"There is no skeleton for a {kind!r} plugin.{meant} There are: {', '.join(TEMPLATES)}.")
     if not NAME.fullmatch(name) or len(name) > LONGEST:
         raise errors.Invalid(
             f"{name!r} cannot be a plugin's name: lower-case letters, digits and single hyphens, a letter first, "

@@ -8,10 +8,10 @@ import os
 import signal
 import sys
 import threading
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from oslo_config import cfg
 
@@ -29,6 +29,7 @@ from tenter.plugins.emitter import Emitter, open_emitter
 from tenter.store.cells import list_cells
 
 LOG = logging.getLogger(__name__)
+Opened = TypeVar("Opened")
 OVERTIME = 2.0
 """Seconds beyond the graceful time-out after which a process that is told to stop ends, whatever still runs in it."""
 
@@ -75,7 +76,11 @@ def conductor(args: argparse.Namespace) -> int:
     conf = _prepared(args, first=False)
     held = state.lock_role(Path(conf.state_dir), "conductor", shared=shared_dir(conf))
     ending = Ending()
-    fabric = open_fabric(conf, PollingBus(), embedded=False, many=True, hooks=open_emitter)
+    fabric = _waited_for(
+        lambda: open_fabric(conf, PollingBus(), embedded=False, many=True, hooks=open_emitter), ending.asked
+    )
+    if fabric is None:
+        return 0
     network = embedded.load("network", NetworkDriver, conf, shared_dir(conf))
     _warn_without_cells(len(fabric.cells.all()))
     service = ConductorService(fabric, ending.lose, network)
@@ -93,7 +98,9 @@ def compute(args: argparse.Namespace) -> int:
     plugins.check_installed("virt", conf.virt_driver)
     held = state.lock_role(state_dir, "compute", shared=shared_dir(conf))
     ending = Ending()
-    fabric = open_fabric(conf, PollingBus(), embedded=False, hooks=open_emitter)
+    fabric = _waited_for(lambda: open_fabric(conf, PollingBus(), embedded=False, hooks=open_emitter), ending.asked)
+    if fabric is None:
+        return 0
     cell = fabric.cells.named(args.cell)
     if not _reached(cell, ending.asked):
         return 0
@@ -106,6 +113,20 @@ def compute(args: argparse.Namespace) -> int:
     code = ending.finish(conf, service.stop, fabric.hooks)
     del held
     return code
+
+
+def _waited_for(open_: Callable[[], Opened], asked: threading.Event) -> Opened | None:
+    """Return what ``open_`` returns, as soon as the databases that it needs answer; None if the process is to end."""
+    said = ""
+    while not asked.is_set():
+        try:
+            return open_()
+        except errors.Unavailable as exc:
+            if str(exc) != said:
+                LOG.warning("Waiting: %s", exc)
+            said = str(exc)
+            asked.wait(1.0)
+    return None
 
 
 def _reached(cell: Cell, asked: threading.Event) -> bool:
@@ -124,9 +145,7 @@ def api(args: argparse.Namespace) -> int:
     conf = _prepared(args)
     state_dir, shared = Path(conf.state_dir), shared_dir(conf)
     held = state.lock_role(state_dir, "api", alone=False, shared=shared)
-    api_db = open_api_database(conf)
-    _warn_without_cells(len(list_cells(api_db)))
-    api_db.close()
+    _warn_without_cells(_waited_for(lambda: _count_cells(conf), threading.Event()))
     listener = up.listen(conf.api.listen, conf.api.port)
     drivers = embedded.load_drivers(conf)
     clouds = up.bootstrap(conf, shared, drivers, args.reset_password)
@@ -155,17 +174,9 @@ def open_api(conf: cfg.ConfigOpts) -> ApiProcess:
     return ApiProcess(drivers.identity, drivers.image, drivers.network, fabric, embedded.load_extensions(conf))
 
 
-def boot_api(conf: cfg.ConfigOpts) -> ApiProcess:
+def boot_api(conf: cfg.ConfigOpts) -> ApiProcess | None:
     """Return the same, waiting while a database cannot be reached."""
-    said = ""
-    while True:
-        try:
-            return open_api(conf)
-        except errors.Unavailable as exc:
-            if str(exc) != said:
-                LOG.warning("This worker cannot start yet: %s", exc)
-            said = str(exc)
-            time.sleep(1.0)
+    return _waited_for(lambda: open_api(conf), threading.Event())
 
 
 def _prepared(args: argparse.Namespace, first: bool = True) -> cfg.ConfigOpts:
@@ -180,7 +191,15 @@ def _prepared(args: argparse.Namespace, first: bool = True) -> cfg.ConfigOpts:
     return conf
 
 
-def _warn_without_cells(count: int) -> None:
+def _count_cells(conf: cfg.ConfigOpts) -> int:
+    api_db = open_api_database(conf)
+    try:
+        return len(list_cells(api_db))
+    finally:
+        api_db.close()
+
+
+def _warn_without_cells(count: int | None) -> None:
     if not count:
         LOG.warning(
             "There are no cells yet, so no server can be built: 'tenter cell add NAME' makes one. Are there some, then "

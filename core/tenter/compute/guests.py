@@ -103,6 +103,7 @@ class Guests:
         cancelled: Callable[[], bool],
         keep_network: bool = False,
         replaces: tuple[str, ...] | None = None,
+        request_id: str | None = None,
     ) -> tuple[Mapping[str, Any], list[dict[str, Any]]]:
         """Make the guest while its network is being allocated.
 
@@ -110,8 +111,9 @@ class Guests:
         on even then is given back when it ends, unless ``wanted`` says that the instance is being built here again.
         """
         network_info = AsyncNetworkInfo(
-            self._allocations, lambda: self._allocate(instance, spec, replaces), self._conf.compute.network_timeout
-        )
+            self._allocations, lambda: self._allocate(instance, spec, replaces, request_id),
+            self._conf.compute.network_timeout,
+        )  # fmt: skip
         try:
             if not self._virt.describe().accepts_unfinished_network:
                 network_info.wait()
@@ -164,15 +166,16 @@ class Guests:
             return PowerState.NOSTATE
 
     def _allocate(
-        self, instance: objects.Instance, spec: objects.RequestSpec, replaces: tuple[str, ...] | None
-    ) -> tuple[VIF, ...]:
+        self, instance: objects.Instance, spec: objects.RequestSpec, replaces: tuple[str, ...] | None,
+        request_id: str | None,
+    ) -> tuple[VIF, ...]:  # fmt: skip
         wanted = tuple(RequestedNetwork(**network) for network in spec.networks)
         vifs = self._network.allocate(
             AllocateRequest(instance.uuid, instance.project_id, self.host, instance.hostname, wanted, replaces)
         )
         for vif in vifs:
             self._network.plug(PlugRequest(instance.uuid, vif))
-        moments.network_allocated(self._hooks, instance, vifs)
+        moments.network_allocated(self._hooks, instance, request_id, vifs)
         return vifs
 
     def _unplug(self, uuid: str, host: str | None, keep_network: bool = False) -> None:

@@ -138,7 +138,8 @@ class SpawnRequest:
 
 @dataclass(frozen=True)
 class PowerOnRequest:
-    """``spawn`` is what the guest was made from, so that a driver may make anew what a crash took away."""
+    """Boot a guest that was made before. ``network_info`` and ``hardware`` are what its SpawnRequest had, so that a
+    driver may make anew what a crash took away."""
 
     guest: GuestRef
     network_info: NetworkInfo

@@ -263,7 +263,9 @@ def spawn(context: StepContext) -> Outcome:
     spec = objects.RequestSpec.obj_from_primitive(instance.spec["request"])
     secrets = operation.args.get(SECRETS, {})
     earlier = tuple(operation.data.get("hosts", {}))
-    handle, vifs = context.host.spawn(instance, spec, secrets, context.cancelled, replaces=earlier)
+    handle, vifs = context.host.spawn(
+        instance, spec, secrets, context.cancelled, replaces=earlier, request_id=operation.request_id
+    )
 
     def apply(connection: sa.Connection) -> None:
         instances.finish_task(

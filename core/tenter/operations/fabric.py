@@ -78,7 +78,11 @@ def open_api_database(conf: cfg.ConfigOpts) -> Database:
     """
     url = conf.database.api_connection or sqlite_url(shared_dir(conf) / "api.sqlite")
     db = Database(url, conf.database.pool_size)
-    migrate.upgrade(db, "api")
+    try:
+        migrate.upgrade(db, "api")
+    except BaseException:
+        db.close()
+        raise
     return db
 
 

@@ -76,8 +76,10 @@ class HostSide(Protocol):
         cancelled: Callable[[], bool],
         keep_network: bool = False,
         replaces: tuple[str, ...] | None = None,
+        request_id: str | None = None,
     ) -> tuple[Mapping[str, Any], list[dict[str, Any]]]:
         """Make the guest; return the driver's handle and its VIFs as JSON. ``replaces``: see AllocateRequest.
+        ``request_id`` is that of the operation, for listeners.
 
         Nothing is left if it raises, but the ports if ``keep_network``; if that could not be done it raises LeftBehind.
         """

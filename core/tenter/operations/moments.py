@@ -109,12 +109,14 @@ def claimed(
 
 
 @_moment
-def network_allocated(hooks: Emitter, instance: objects.Instance, vifs: Iterable[VIF]) -> Iterator[events.Event]:
+def network_allocated(
+    hooks: Emitter, instance: objects.Instance, request_id: str | None, vifs: Iterable[VIF]
+) -> Iterator[events.Event]:
     """A host has the ports of a server."""
     ports = tuple(
         events.Port(vif.id, vif.network_id, vif.mac, tuple(each.address for each in vif.fixed_ips)) for vif in vifs
     )
-    yield events.NetworkAllocated(**_server(hooks, _row(instance), None), ports=ports)
+    yield events.NetworkAllocated(**_server(hooks, _row(instance), request_id), ports=ports)
 
 
 @_moment

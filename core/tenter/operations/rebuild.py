@@ -17,7 +17,9 @@ def rebuild(context: StepContext) -> Outcome:
     spec = objects.RequestSpec.obj_from_primitive(instance.spec["request"])
     context.host.destroy(instance, keep_network=True)
     secrets = operation.args.get(SECRETS, {})
-    handle, vifs = context.host.spawn(instance, spec, secrets, context.cancelled, keep_network=True)
+    handle, vifs = context.host.spawn(
+        instance, spec, secrets, context.cancelled, keep_network=True, request_id=operation.request_id
+    )
     if operation.args.get("stopped"):
         context.host.power_off(instance)
     return power.finished(context, instance, handle=dict(handle), network_info=vifs, launched_at=now())

@@ -5,10 +5,13 @@ Loaded by pytest itself through the entry point group ``pytest11``; it does noth
 
 from __future__ import annotations
 
+import collections
 import datetime
 import functools
 import inspect
 import json
+import re
+from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -20,6 +23,8 @@ pytest.register_assert_rewrite("tenter.testing.virt")
 FORMAT = 1
 """Version of the report's format: an object with ``format`` and ``plugins``, the latter by ``kind class``."""
 
+_UNWRITTEN = re.compile(r"\b\w+\(\) is not written yet")
+"""What a method of a skeleton says: see ``tenter plugin new``."""
 
 _OF_A_PLUGIN = ("kind", "plugin", "contract", "distribution", "date")
 
@@ -80,40 +85,54 @@ def _distribution(package: str) -> str:
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
-    """Say, plugin by plugin, which checks hold and what is missing; write the report."""
-    results = _collect(terminalreporter)
+    """Say, plugin by plugin, which checks hold, what is missing and what is not written yet; write the report."""
+    results, runs = _collect(terminalreporter)
     for name, plugin in results.items():
-        checks = plugin["checks"]
-        failed = {check: each for check, each in checks.items() if each["outcome"] == "failed"}
-        skipped = [check for check, each in checks.items() if each["outcome"] == "skipped"]
         terminalreporter.section(f"conformance of {name} ({plugin['contract']})")
-        terminalreporter.write_line(
-            f"{len(checks) - len(failed) - len(skipped)} of {len(checks)} checks hold"
-            + (f", {len(skipped)} skipped" if skipped else "")
-        )
-        for check, each in failed.items():
+        terminalreporter.write_line(_count(plugin["checks"], len(runs[name])))
+        waiting: collections.Counter[str] = collections.Counter()
+        for check, each in plugin["checks"].items():
+            if each["outcome"] != "failed":
+                continue
+            if unwritten := _UNWRITTEN.search(each["reason"]):
+                waiting[unwritten[0]] += 1
+                continue
             terminalreporter.write_line(f"missing: {check}: {each['rule']}", red=True)
+            terminalreporter.write_line(f"         {each['reason']}")
+        for what, count in waiting.items():
+            terminalreporter.write_line(f"{what}: {count} check{'s wait' if count > 1 else ' waits'} for it", red=True)
     path = config.getoption("--conformance-report")
     if path and results:
         Path(path).write_text(json.dumps({"format": FORMAT, "plugins": results}, indent=1, sort_keys=True) + "\n")
 
 
-def _collect(terminalreporter: Any) -> dict[str, dict[str, Any]]:
-    """Return what was found by plugin; a check that ran with several parameters failed if one of them did."""
+def _count(checks: Mapping[str, Mapping[str, str]], runs: int) -> str:
+    """Return how many checks hold; ``runs`` is how many tests they are to pytest, with whose count it is compared."""
+    outcomes = [each["outcome"] for each in checks.values()]
+    skipped = outcomes.count("skipped")
+    return (
+        f"{outcomes.count('passed')} of {len(checks)} checks hold"
+        + (f", {skipped} skipped" if skipped else "")
+        + (f" ({runs} tests: some checks run with several values)" if runs != len(checks) else "")
+    )
+
+
+def _collect(terminalreporter: Any) -> tuple[dict[str, dict[str, Any]], dict[str, set[str]]]:
+    """Return what was found by plugin, and its tests; a check that ran with several parameters failed if one did."""
     order = ("passed", "skipped", "failed")
     found: dict[str, dict[str, Any]] = {}
+    runs: dict[str, set[str]] = collections.defaultdict(set)
     for reports in terminalreporter.stats.values():
         for report in reports:
             for key, value in getattr(report, "user_properties", ()):
                 if key != "tenter_conformance":
                     continue
                 each = dict(value)
-                plugin = found.setdefault(
-                    f"{each['kind']} {each['plugin']}",
-                    {name: each[name] for name in _OF_A_PLUGIN} | {"checks": {}},
-                )
-                check = {name: each[name] for name in ("capability", "rule", "outcome", "reason")}
+                name = f"{each['kind']} {each['plugin']}"
+                runs[name].add(report.nodeid)
+                plugin = found.setdefault(name, {key: each[key] for key in _OF_A_PLUGIN} | {"checks": {}})
+                check = {key: each[key] for key in ("capability", "rule", "outcome", "reason")}
                 before = plugin["checks"].get(each["check"])
                 if before is None or order.index(check["outcome"]) > order.index(before["outcome"]):
                     plugin["checks"][each["check"]] = check
-    return found
+    return found, runs

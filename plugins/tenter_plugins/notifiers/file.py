@@ -29,7 +29,12 @@ class FileNotifier(Notifier):
         self._fd = -1
         self._torn = False
         self._closed = False
-        self._open()
+        try:
+            self._path.parent.mkdir(0o750, parents=True, exist_ok=True)
+            self._open()
+        except OSError as exc:
+            words = f"{self._path} cannot be written ([{SECTION}] path): {exc.strerror}: {exc.filename}."
+            raise errors.Unavailable(words) from exc
 
     def notify(self, notification: Notification) -> None:
         """Append a line with one write, which the kernel does not mix with those of others. Raises Unavailable."""

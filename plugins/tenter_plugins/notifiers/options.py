@@ -5,7 +5,8 @@ from oslo_config import cfg
 SECTION = "notifier_file"
 OPTS = [
     cfg.StrOpt("path", help="File to append to; by default notifications.jsonl in the notifier's own directory "
-                            "(STATE_DIR/notifier/file). Processes of one machine may share it."),
+                            "(STATE_DIR/notifier/file). Its directory is made if it is missing. "
+                            "Processes of one machine may share it."),
 ]  # fmt: skip
 
 

@@ -10,6 +10,7 @@ import signal
 import socket
 import sqlite3
 import subprocess
+import sys
 import time
 import urllib.error
 import urllib.request
@@ -19,7 +20,7 @@ from typing import Any
 
 import pytest
 
-from tests.helpers.process import Up, command, free_port, kill_group, run
+from tests.helpers.process import Up, command, kill_group, run
 
 CONF = """\
 [DEFAULT]
@@ -312,13 +313,28 @@ def test_a_stop_hands_over_what_runs(cloud: Processes) -> None:
     assert cloud.settled() == {uuid: "ACTIVE"}
 
 
-def test_the_api_database_is_away(tmp_path: Path) -> None:
-    conf = tmp_path / "tenter.conf"
-    conf.write_text(
-        f"[DEFAULT]\nvirt_driver = fake\n[database]\napi_connection = sqlite:///{tmp_path}/none/api.sqlite\n"
-        f"[local_network]\nmode = none\n[api]\nport = {free_port()}\n"
-    )
-    for words in (("api",), ("conductor",), ("compute", "--cell", "north")):
-        _one_line(run(*words, "--config-file", conf, "--state-dir", tmp_path / "state"), "database")
-    with contextlib.suppress(FileNotFoundError):
-        os.rmdir(tmp_path / "none")
+@pytest.mark.parametrize("role", ["api", "conductor", "compute --cell north"])
+def test_the_api_database_is_away_and_waited_for(tmp_path: Path, role: str) -> None:
+    """It must not need systemd, which gives up after some minutes, to be started again and again."""
+    cloud = Processes(tmp_path)
+    made, away = tmp_path / "made", tmp_path / "away"
+    made.mkdir()
+    elsewhere = {"OS_DATABASE__API_CONNECTION": f"sqlite:///{made}/api.sqlite"}
+    assert run(*cloud.words("cell add", "api", "north"), **elsewhere)[0] == 0
+    with cloud.conf_file.open("a") as conf:
+        conf.write(f"[database]\napi_connection = sqlite:///{away}/api.sqlite\n")
+    log = tmp_path / "log"
+    with log.open("w") as said:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "tenter.cli.main", *map(str, cloud.words(role, "one"))],
+            stdout=said, stderr=said,
+        )  # fmt: skip
+    try:
+        cloud.until(lambda: "Waiting: " in log.read_text())
+        assert process.poll() is None
+        made.rename(away)
+        cloud.until(lambda: " is up" in log.read_text())
+    finally:
+        process.terminate()
+        code = process.wait(30)
+    assert code == 0 and "Traceback" not in log.read_text()

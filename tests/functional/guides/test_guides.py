@@ -19,7 +19,9 @@ WRITTEN = [
     ("image", "folder", "10 of 25 checks hold, 15 skipped"),
     ("feature", "compress", "11 of 12 checks hold, 1 skipped"),
     ("notifier", "spool", "8 of 8 checks hold"),
+    ("notifier", "webhook", "8 of 8 checks hold"),
     ("hook", "inventory", "4 of 4 checks hold"),
+    ("extension", "greeter", "4 of 4 checks hold"),
 ]
 """Kind and name of what a guide has written by ``tenter plugin new`` and then filled in, and how the kit finds it."""
 

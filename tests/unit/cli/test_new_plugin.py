@@ -87,7 +87,19 @@ def test_nothing_is_overwritten_and_nothing_half_made_is_left(tmp_path: Path) ->
 def test_the_command_says_what_to_do_next(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["plugin", "new", "virt", "acme", "--directory", str(tmp_path)]) == 0
     told = capsys.readouterr().out
-    for step in (f"cd {tmp_path}/tenter-acme", "pip install -e", "pytest", "tenter up --driver acme"):
+    for step in (f"cd {tmp_path}/tenter-acme", "pip install -e", "python -m pytest", "tenter up --driver acme"):
         assert step in told
     assert main(["plugin", "new", "virt", "acme", "--directory", str(tmp_path)]) == 1
     assert "exists already" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("kind", "meant"),
+    [("api", "extension"), ("hooks", "hook"), ("extensions", "extension"), ("Notifer", "notifier"), ("driver", "virt"),
+     ("listeners", "hook")],
+)  # fmt: skip
+def test_a_kind_that_is_nearly_one_is_named(kind: str, meant: str, tmp_path: Path) -> None:
+    with pytest.raises(errors.Invalid, match=rf"Did you mean {meant}\? There are: virt, "):
+        new_plugin.write(kind, "acme", tmp_path)
+    with pytest.raises(errors.Invalid, match=r"plugin\. There are: virt, "):
+        new_plugin.write("zzz", "acme", tmp_path)

@@ -85,6 +85,7 @@ def test_the_life_of_a_server(open_cloud: Open) -> None:
         assert abs(event.at - time.time()) < 60 and event.host == "host-1"
         if isinstance(event, contract.ServerEvent):
             assert (event.project_id, event.user_id, event.name) == (PROJECT, CALLER.user_id, "first")
+            assert event.request_id == "req-test", name
             early = name in ("create_requested", "before_scheduling")
             assert event.server_host == (None if early else "host-1"), name
     assert one(heard, "claimed").resources["VCPU"] == 1 and one(heard, "claimed").node == row["node"]

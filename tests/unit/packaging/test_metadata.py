@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import ast
 import configparser
+import os
 import re
+import subprocess
 import sys
 from collections.abc import Iterator
 from importlib import metadata
@@ -15,7 +17,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from tenter import plugins
-from tests.unit.packaging.test_split import setup_entry_points
+from tests.unit.packaging.test_split import load, setup_entry_points
 
 ROOT = Path(__file__).parents[3]
 PLUGINS = ROOT / "plugins" / "tenter_plugins"
@@ -95,8 +97,13 @@ def test_the_version_of_the_packages_is_that_of_the_distribution() -> None:
     assert re.fullmatch(r"tenter \((.*)-\d+\) .*", first).group(1) == _setup()["metadata"]["version"]  # type: ignore[union-attr]
 
 
-def test_units_leave_guests_running_and_say_so_alike() -> None:
-    units = sorted((ROOT / "packaging/systemd").glob("*.service"))
+def _units(directory: Path) -> list[Path]:
+    load("generate").write_units(ROOT / "packaging/systemd/service.in", directory, "/usr/bin", "/etc")
+    return sorted(directory.glob("*.service"))
+
+
+def test_units_leave_guests_running_and_say_so_alike(tmp_path: Path) -> None:
+    units = _units(tmp_path)
     own = re.compile(r"^(Description|Documentation|ExecStart)=.*\n", re.M)
     bodies = {own.sub("", unit.read_text()) for unit in units}
     assert len(units) == 4 and len(bodies) == 1
@@ -105,3 +112,30 @@ def test_units_leave_guests_running_and_say_so_alike() -> None:
     # Each of these means a mount namespace, in which the host would not see our network namespaces.
     mounting = r"^(Protect(System|Home|Kernel\w+|ControlGroups|Proc)|Private(Tmp|Devices|Mounts)|\w+Paths)="
     assert not re.search(mounting, body, re.M)
+
+
+def test_a_service_that_cannot_start_is_given_up(tmp_path: Path) -> None:
+    """Systemd starts a unit StartLimitBurst times within StartLimitIntervalSec at most; it must get that far."""
+    for unit in _units(tmp_path):
+        parser = configparser.ConfigParser(strict=False, interpolation=None)
+        parser.read(unit)
+        hours = re.fullmatch(r"(\d+)h", parser["Unit"]["StartLimitIntervalSec"])
+        assert hours, unit.name
+        a_try = int(parser["Service"]["RestartSec"]) + 60  # seconds, with what a start that fails may take
+        waited = a_try * int(parser["Unit"]["StartLimitBurst"])
+        assert 120 < waited < int(hours[1]) * 3600, unit.name
+
+
+@pytest.mark.parametrize(("missing", "code"), [(["argparse_manpage", "shtab"], 1), ([], 0)])
+def test_what_an_installation_lacks_is_said_in_one_line_before_it(
+    tmp_path: Path, missing: list[str], code: int
+) -> None:
+    """By a Python whose only other libraries are those here."""
+    for name in {*load("generate").NEEDED} - {*missing}:
+        (tmp_path / f"{name}.py").touch()
+    command = ["make", "-C", str(ROOT / "packaging"), "check", f"PYTHON={sys.executable} -S", f"PYTHONPATH={tmp_path}"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, env={"PATH": os.environ["PATH"]})
+    assert (done.returncode != 0) == code
+    said = [line for line in done.stderr.splitlines() if not line.startswith("make")]
+    assert len(said) == code
+    assert all(f"lacks {', '.join(missing)}: " in line and "tenter[packaging]" in line for line in said)

@@ -13,7 +13,8 @@ import pytest
 ROOT = Path(__file__).parents[3]
 
 
-def _load(name: str) -> ModuleType:
+def load(name: str) -> ModuleType:
+    """Return a module of packaging/, which is no package."""
     spec = importlib.util.spec_from_file_location(f"packaging_{name}", ROOT / "packaging" / f"{name}.py")
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -22,7 +23,7 @@ def _load(name: str) -> ModuleType:
     return module
 
 
-split = _load("split")
+split = load("split")
 METADATA = """\
 Metadata-Version: 2.1
 Name: tenter
@@ -68,7 +69,7 @@ def test_every_pattern_of_the_table_matches_something() -> None:
     """A module that was renamed would go to another package unnoticed."""
     here = [f"/usr/lib/python3/dist-packages/{path.relative_to(ROOT / root)}"
             for root in ("core", "plugins", "api") for path in (ROOT / root).rglob("*.py")]  # fmt: skip
-    here += [f"/lib/systemd/system/{path.name}" for path in (ROOT / "packaging/systemd").glob("*.service")]
+    here += [f"/lib/systemd/system/{name}.service" for name in load("generate").UNITS]
     here += [f"/etc/tenter/conf.d/{path.name}" for path in (ROOT / "packaging/etc/conf.d").iterdir()]
     table = split.Table.read()
     owners = {table.owner(path).name for path in here}

@@ -1,0 +1,7 @@
+from tenter_greeter.extension import GreeterExtension
+
+from tenter.testing import ExtensionConformance
+
+
+class TestGreeterExtension(ExtensionConformance):
+    plugin = GreeterExtension
