@@ -11,7 +11,7 @@ import falcon
 
 from tenter import errors
 from tenter.contracts.api import ApiExtension, Route
-from tenter.plugins.words import words_of
+from tenter.plugins.guard import said
 from tenter_api.guard import Gate, guarded
 from tenter_api.middleware import COMPUTE_PREFIX
 
@@ -61,7 +61,7 @@ def mount(
             for path, resource in [(path, guarded(resource, gate)) for path, resource in paths]:
                 app.add_route(path, resource)
         except BaseException as exc:  # even SystemExit: the API starts without it
-            LOG.error("The extension %s is left out: %s", name, words_of(exc) or type(exc).__name__)
+            LOG.error("The extension %s is left out: %s", name, said(exc))
             LOG.debug("Why %s is left out", name, exc_info=True)
         else:
             owners[prefix] = name

@@ -15,6 +15,7 @@ from gunicorn.arbiter import Arbiter
 from oslo_config import cfg
 
 from tenter import errors
+from tenter.plugins.guard import said
 
 LOG = logging.getLogger(__name__)
 APP_LOAD_ERROR = 4
@@ -87,9 +88,9 @@ class Server(BaseApplication):
         except errors.TenterError as exc:
             LOG.debug("The worker cannot start", exc_info=True)
             self._give_up(str(exc))
-        except Exception as exc:
+        except (Exception, KeyboardInterrupt) as exc:
             LOG.exception("The worker cannot start")
-            self._give_up(f"It cannot start, and the log says where: {type(exc).__name__}: {exc}")
+            self._give_up(f"It cannot start, and the log says where: {said(exc)}")
 
     @staticmethod
     def _give_up(why: str) -> NoReturn:

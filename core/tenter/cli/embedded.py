@@ -44,8 +44,9 @@ class Drivers:
 
     def close(self) -> None:
         """Close all of them."""
-        for driver in (self.network, self.image, self.identity):
-            driver.close()
+        for kind in ("network", "image", "identity"):
+            driver: Plugin = getattr(self, kind)
+            plugins.close(kind, type(driver).__name__, driver)
 
 
 def load(kind: str, base: type[P], conf: cfg.ConfigOpts, state_dir: Path) -> P:
@@ -79,10 +80,7 @@ class Served(Drivers):
     def close(self) -> None:
         """Close it all."""
         for name, extension in self.extensions:
-            try:
-                extension.close()
-            except Exception as exc:
-                LOG.warning("The extension %s cannot be closed: %s", name, exc)
+            plugins.close("extension", name, extension)
         super().close()
         self.fabric.close()
 

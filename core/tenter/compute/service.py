@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from tenter import errors, objects
+from tenter import errors, objects, plugins
 from tenter.cells import Cell
 from tenter.compute import guest_audit, power_sync
 from tenter.compute.guests import Guests
@@ -101,8 +101,11 @@ class ComputeService:
         identity, name or nodes, or its servers are on a node that is lost; ``stopped`` ends waiting for that.
         """
         self._member.join(stopped)
-        wired = self._network.init_host(InitHostRequest(self.host))
-        self._virt.init_host(HostSetup(self.host, wired.namespace, wired.mode))
+        with plugins.starting("network", self._conf.network_driver):
+            wired = self._network.init_host(InitHostRequest(self.host))
+        with plugins.starting("virt", self._conf.virt_driver):
+            self._virt.init_host(HostSetup(self.host, wired.namespace, wired.mode))
+            plugins.described(self._virt)
         found = self._nodes()
         try:
             self._admit(found)
@@ -130,8 +133,8 @@ class ComputeService:
         self._member.leave()
         moments.service_down(self._fabric.hooks, COMPUTE, self.host, "stopped")
         self._guests.close()
-        self._virt.close()
-        self._network.close()
+        plugins.close("virt", self._conf.virt_driver, self._virt)
+        plugins.close("network", self._conf.network_driver, self._network)
 
     def report(self) -> None:
         """Write this host's sign of life and what it has."""

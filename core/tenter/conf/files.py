@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import stat
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,8 +25,32 @@ def files_to_read(files: Sequence[str] | None, directories: Sequence[str] | None
 
     Files and directories that are given are read as given: files first, then ``*.conf`` of each directory in the order
     of their names. Otherwise it is ``tenter.conf`` and then ``conf.d/*.conf`` of one of ``PLACES``. Raises cfg.Error
-    for a directory that cannot be read; for a file, reading it does.
+    for a directory that cannot be read, and for what is no file of text; for a file that is missing or
+    that may not be read, reading it does.
     """
+    found = _files(files, directories)
+    for file in found:
+        _check_text(file)
+    return found
+
+
+def _check_text(file: str) -> None:
+    """Raise cfg.Error for what is no file (to open a pipe would wait for ever), or none of text."""
+    path = Path(file)
+    try:
+        mode = os.stat(file).st_mode
+        if not stat.S_ISREG(mode) and not path.samefile(os.devnull):
+            raise cfg.Error(f"{file} cannot be read as a configuration: it is no regular file.")
+        path.read_text("utf-8")
+    except UnicodeDecodeError as exc:
+        raise cfg.Error(f"{file} cannot be read as a configuration: it is no text in UTF-8.") from exc
+    except (FileNotFoundError, PermissionError):
+        return
+    except OSError as exc:
+        raise cfg.Error(f"{file} cannot be read: {os.strerror(exc.errno or 0)}.") from exc
+
+
+def _files(files: Sequence[str] | None, directories: Sequence[str] | None) -> list[str]:
     if files or directories:
         return [*(files or ()), *(path for directory in directories or () for path in _drop_ins(Path(directory)))]
     for place in PLACES:

@@ -92,8 +92,13 @@ def check_values(conf: cfg.ConfigOpts, section: str, options: Sequence[cfg.Opt])
         try:
             group[option.dest]
         except (cfg.ConfigFileValueError, ValueError) as exc:
+            if option.secret:  # what is wrong with a value quotes it
+                raise cfg.Error(f"[{section}] {option.name}: its value (secret) is not allowed.") from None
             reason = str(exc).rpartition(" is not valid: ")[2]
             raise cfg.Error(f"[{section}] {option.name}: {reason}") from exc
+        except (cfg.NoSuchOptError, cfg.TemplateSubstitutionError) as exc:
+            why = "its value refers with '$' to an option that there is not; '$$' stands for the character itself."
+            raise cfg.Error(f"[{section}] {option.name}: {why}") from exc
 
 
 def list_opts() -> list[tuple[str, list[cfg.Opt]]]:

@@ -6,9 +6,20 @@ makes a plugin of a name, and ``report`` says of every plugin what an operator s
 """
 
 from tenter.plugins.kinds import GROUPS, KINDS, enabled
-from tenter.plugins.loading import check_installed, compatible, load, load_all, load_class, load_server, names
+from tenter.plugins.loading import (
+    check_installed,
+    close,
+    compatible,
+    described,
+    load,
+    load_all,
+    load_class,
+    load_server,
+    names,
+    starting,
+)
 
 __all__ = [
-    "GROUPS", "KINDS", "check_installed", "compatible", "enabled", "load", "load_all", "load_class", "load_server",
-    "names",
+    "GROUPS", "KINDS", "check_installed", "close", "compatible", "described", "enabled", "load", "load_all",
+    "load_class", "load_server", "names", "starting",
 ]  # fmt: skip

@@ -55,7 +55,7 @@ class Entry:
         name = version = ""
         with contextlib.suppress(Exception):  # without the file, what is raised differs between versions of Python
             name, version = self.source.metadata["Name"], self.source.metadata["Version"]
-        return name or f"a distribution without name in {self.source.locate_file('')}", version or "of unknown version"
+        return name or f"a distribution without name in {_place(self.source)}", version or "of unknown version"
 
     def load(self) -> Any:
         """Import what the entry point names and return it. Raises whatever that raises."""
@@ -141,8 +141,13 @@ def _scan(path: tuple[str, ...]) -> tuple[Entry, ...]:
                 found += (Entry(*words, distribution) for words in _parsed(text))
             seen.add(key)
         except Exception as exc:  # one that is damaged must not hide the others
-            LOG.warning("The distribution in %s cannot be read: %s", distribution.locate_file(""), exc)
+            LOG.warning("The distribution in %s cannot be read: %s", _place(distribution), exc)
     return tuple(found)
+
+
+def _place(distribution: metadata.Distribution) -> object:
+    """Return, for a message, the directory of a distribution's metadata, or the one that it is in."""
+    return getattr(distribution, "_path", None) or distribution.locate_file("")
 
 
 def _key(distribution: metadata.Distribution) -> str:

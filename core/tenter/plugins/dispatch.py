@@ -11,7 +11,7 @@ from queue import SimpleQueue
 
 from tenter.contracts.hooks import Event
 from tenter.plugins.emitter import Emitter, HookCount, HookFigures
-from tenter.plugins.words import words_of
+from tenter.plugins.guard import words_of
 
 LOG = logging.getLogger(__name__)
 PATIENCE = 10

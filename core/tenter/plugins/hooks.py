@@ -19,9 +19,9 @@ from tenter.contracts.notifier import Notifier
 from tenter.plugins import enabled, load_all
 from tenter.plugins.dispatch import Call, Dispatcher, Listener
 from tenter.plugins.emitter import Emitter
+from tenter.plugins.guard import words_of
 from tenter.plugins.loading import find
 from tenter.plugins.notifications import Forwarder, Notifications
-from tenter.plugins.words import words_of
 
 LOG = logging.getLogger(__name__)
 

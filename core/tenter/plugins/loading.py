@@ -7,7 +7,7 @@ import difflib
 import inspect
 import logging
 import socket
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -15,9 +15,11 @@ from oslo_config import cfg
 
 from tenter import errors
 from tenter.conf import check_values
-from tenter.contracts.base import Plugin, PluginSetup
+from tenter.conf.opts import SECTIONS
+from tenter.contracts.base import Capability, Description, Plugin, PluginSetup
 from tenter.plugins import discovery
 from tenter.plugins.discovery import Entry
+from tenter.plugins.guard import guarded, said, shown
 from tenter.plugins.kinds import GROUPS, KINDS
 
 LOG = logging.getLogger(__name__)
@@ -79,14 +81,6 @@ def _instead(kind: str) -> str:
     return f"choose another ({where})" if KINDS[kind].driver else f"take it out of {where}"
 
 
-def said(exc: BaseException) -> str:
-    """Return what an exception says, in one line; its class, unless it is one of ours or about an import."""
-    words = " ".join(str(exc).split()).rstrip(".")
-    if isinstance(exc, (errors.TenterError, ImportError)) and words:
-        return words
-    return f"{words} ({type(exc).__name__})" if words else type(exc).__name__
-
-
 def compatible(written_for: str, ours: str) -> bool:
     """Return whether a plugin written for one contract version runs with ours: same major, not a newer minor."""
     try:
@@ -113,11 +107,16 @@ def declared(cls: type, base: type[Plugin]) -> str | None:
 
 def import_plugin(kind: str, entry: Entry) -> Any:
     """Import what an entry point names and return it, whatever it is. Raises PluginBroken."""
-    try:
+
+    def failed(exc: BaseException) -> errors.PluginBroken:
+        return broken(kind, entry, f"cannot be imported: {said(exc)}. {_remedy(kind, entry, exc)}")
+
+    with guarded(_named(kind, entry), "being imported", failed):
         return entry.load()
-    except (Exception, SystemExit) as exc:
-        LOG.debug("Importing the %s plugin %s failed", kind, entry.name, exc_info=True)
-        raise broken(kind, entry, f"cannot be imported: {said(exc)}. {_remedy(kind, entry, exc)}") from exc
+
+
+def _named(kind: str, entry: Entry) -> str:
+    return f"The {kind} plugin {entry.name!r} of {entry.origin}"
 
 
 def _remedy(kind: str, entry: Entry, exc: BaseException) -> str:
@@ -132,16 +131,32 @@ def _remedy(kind: str, entry: Entry, exc: BaseException) -> str:
 
 def lacking(kind: str, entry: Entry) -> str:
     """Return the rest of a sentence on distributions that a plugin needs and that are not installed; else nothing."""
-    needs, told = entry.lacking()
+    try:
+        needs, told = entry.lacking()
+    except Exception as exc:  # metadata can be damaged in many ways, and are no reason to leave a plugin out
+        LOG.warning("What %s requires cannot be read: %s", entry.origin, said(exc))
+        return ""
     if not needs:
         return ""
     return f"needs {' and '.join(needs)}, not installed: pip install {told}, or {_instead(kind)}."
 
 
 def check_class(kind: str, entry: Entry, loaded: object, base: type[P]) -> type[P]:
-    """Return what an entry point named as the plugin's class. Raises PluginBroken: wrong class or version."""
+    """Return what an entry point named as the plugin's class. Raises PluginBroken: wrong class or version, or one whose
+    attributes cannot be read."""
+    with guarded(_named(kind, entry), "being examined", lambda exc: _misfit(kind, entry, exc)):
+        return _fitting(kind, entry, loaded, base)
+
+
+def _misfit(kind: str, entry: Entry, exc: BaseException) -> errors.PluginBroken:
+    if isinstance(exc, errors.PluginBroken):
+        return exc
+    return broken(kind, entry, f"has a class that cannot be used: {said(exc)}. {_release(kind, entry)}")
+
+
+def _fitting(kind: str, entry: Entry, loaded: object, base: type[P]) -> type[P]:
     if not (isinstance(loaded, type) and issubclass(loaded, base)):
-        what = f"{loaded.__module__}.{loaded.__qualname__}" if isinstance(loaded, type) else repr(loaded)
+        what = f"{loaded.__module__}.{loaded.__qualname__}" if isinstance(loaded, type) else shown(loaded)
         raise broken(kind, entry, f"is {what}, which is no {base.__name__}. {_release(kind, entry)}")
     written_for = declared(loaded, base)
     if written_for is None:
@@ -186,35 +201,93 @@ def load(kind: str, name: str, base: type[P], conf: cfg.ConfigOpts, state_dir: P
     own = state_dir / kind / name
     with starting(kind, name):
         own.mkdir(parents=True, exist_ok=True)
-        return cls(PluginSetup(conf=conf, state_dir=own, host=host))
+    return construct(kind, name, cls, PluginSetup(conf=conf, state_dir=own, host=host))
+
+
+def construct(kind: str, name: str, cls: type[P], setup: PluginSetup) -> P:
+    """Return a new plugin of a class. Raises as ``load`` does."""
+    with starting(kind, name):
+        plugin: object = cls(setup)
+        if not isinstance(plugin, cls):
+            raise TypeError(f"its class makes {shown(plugin)}, which is none of it")
+        return plugin
 
 
 @contextlib.contextmanager
 def starting(kind: str, name: str) -> Iterator[None]:
     """Turn what a plugin raises while it is made into PluginBroken, or the same error of ours, in its name."""
-    try:
-        yield
-    except (Exception, SystemExit) as exc:
-        LOG.debug("The constructor of the %s plugin %s failed", kind, name, exc_info=True)
-        entry, why = find(kind, name), f"cannot start: {said(exc)}."
+    entry = find(kind, name)
+
+    def failed(exc: BaseException) -> errors.TenterError:
+        why = f"cannot start: {said(exc)}."
         if isinstance(exc, errors.TenterError) and type(exc).__module__ == errors.__name__:
-            raise type(exc)(str(broken(kind, entry, why)), **exc.details) from exc
-        raise broken(kind, entry, f"{why} Mend what it says, or {_instead(kind)}.") from exc
+            again = type(exc)(str(broken(kind, entry, why)))
+            again.details = exc.details
+            return again
+        return broken(kind, entry, f"{why} Mend what it says, or {_instead(kind)}.")
+
+    with guarded(_named(kind, entry), "starting", failed):
+        yield
+
+
+def described(plugin: Any) -> Description:
+    """Return what a driver says of itself. Raises what it raises, TypeError if that is no description."""
+    found = plugin.describe()
+    if not (isinstance(found, Description) and isinstance(found.capabilities, Mapping)):
+        raise TypeError(f"describe() returns {shown(found)}, which is no Description of capabilities by name")
+    for name, capability in found.capabilities.items():
+        fits = isinstance(capability, Capability) and isinstance(capability.reason, str)
+        if not (isinstance(name, str) and fits):
+            raise TypeError(f"describe() returns {shown(capability)} for {shown(name)}, which is no Capability")
+    return found
+
+
+def close(kind: str, name: str, plugin: Plugin) -> None:
+    """Close a plugin; one that cannot be closed is named in the log, and keeps nothing else from being closed."""
+    try:
+        plugin.close()
+    except (Exception, SystemExit) as exc:
+        LOG.warning("The %s plugin %r cannot be closed: %s", kind, name, said(exc))
 
 
 def configure(kind: str, name: str, cls: type[Plugin], conf: cfg.ConfigOpts) -> None:
     """Register a plugin's options. Raises PluginBroken if that cannot be, Invalid for a value that is not allowed."""
-    if not (cls.section and cls.options):
-        return
+    entry = find(kind, name)
+
+    def failed(exc: BaseException) -> errors.PluginBroken:
+        if isinstance(exc, errors.PluginBroken):
+            return exc
+        return broken(kind, entry, f"has options that cannot be used: {said(exc)}. {_release(kind, entry)}")
+
+    with guarded(_named(kind, entry), "registering its options", failed):
+        section, options = cls.section, list(cls.options)
+        if not (section and options):
+            return
+        _register(kind, entry, section, options, conf)
     try:
-        conf.register_opts(list(cls.options), group=cls.section)
-    except Exception as exc:
-        reason = f"has options that cannot be used in section {cls.section!r}: {said(exc)}."
-        raise broken(kind, find(kind, name), reason) from exc
-    try:
-        check_values(conf, cls.section, cls.options)
+        check_values(conf, section, options)
     except cfg.Error as exc:
-        raise errors.Invalid(f"The configuration cannot be used: {exc}") from exc
+        raise errors.Invalid(f"The configuration of {_named(kind, entry)[4:]} cannot be used: {exc}") from exc
+
+
+_OWNERS: dict[tuple[str, str], str] = {}
+"""Which plugin of this process has registered an option, by section and name: for a message only."""
+
+
+def _register(kind: str, entry: Entry, section: object, options: list[cfg.Opt], conf: cfg.ConfigOpts) -> None:
+    if not isinstance(section, str):
+        raise TypeError(f"its section is {shown(section)}, and no string")
+    if section.lower() in {each.lower() for each in SECTIONS}:
+        why = f"has options in section [{section}], which is Tenter's own. {_release(kind, entry)}"
+        raise broken(kind, entry, why)
+    for option in options:
+        try:
+            conf.register_opt(option, group=section)
+        except cfg.DuplicateOptError as exc:
+            other = _OWNERS.get((section, option.dest), "something else in this process")
+            why = f"has an option [{section}] {option.name} which {other} has too, but another one."
+            raise broken(kind, entry, f"{why} Use a release of one of them that differs, or {_instead(kind)}.") from exc
+        _OWNERS.setdefault((section, option.dest), "t" + _named(kind, entry)[1:])
 
 
 def load_all(

@@ -11,8 +11,9 @@ from tenter import errors
 from tenter.conf.files import Unknown, find_unknown, names_by_section
 from tenter.conf.opts import known_options
 from tenter.plugins import discovery
+from tenter.plugins.guard import said
 from tenter.plugins.kinds import KINDS, enabled
-from tenter.plugins.loading import find, load_class, said
+from tenter.plugins.loading import find, load_class
 
 LOG = logging.getLogger(__name__)
 Options = list[tuple[str, list[cfg.Opt]]]

@@ -10,7 +10,6 @@ import tempfile
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from oslo_config import cfg
 
@@ -22,9 +21,12 @@ from tenter.plugins.kinds import GROUPS, KINDS, enabled
 from tenter.plugins.loading import (
     broken,
     check_class,
+    close,
     configure,
     conflict,
+    construct,
     declared,
+    described,
     find,
     import_plugin,
     lacking,
@@ -113,8 +115,8 @@ def _examined(kind: str, entry: Entry, reason: str, wanted: bool) -> Report:
         with contextlib.redirect_stdout(sys.stderr):
             loaded = import_plugin(kind, entry)
         base = KINDS[kind].base()
-        if isinstance(loaded, type):
-            contract = declared(loaded, base) or ""
+        with contextlib.suppress(BaseException):  # what is wrong with it is said below
+            contract = (declared(loaded, base) or "") if isinstance(loaded, type) else ""
         if reason:
             raise broken(kind, entry, reason)
         cls = check_class(kind, entry, loaded, base)
@@ -155,7 +157,7 @@ def _setting(option: cfg.Opt, section: str, conf: cfg.ConfigOpts) -> Setting:
     default = option.sample_default if option.sample_default is not None else option.default
     kind = type(option.type).__name__.lower()
     return Setting(section, option.name, kind, shown(default), shown(conf[section][option.dest]),
-                   " ".join((option.help or "").split()))  # fmt: skip
+                   " ".join(str(option.help or "").split()))  # fmt: skip
 
 
 def powers(cls: type[Plugin]) -> list[str]:
@@ -179,17 +181,13 @@ def capabilities(report: Report, conf: cfg.ConfigOpts, state_dir: Path) -> Mappi
     if report.cls is None or report.reason:
         raise broken(kind, find(kind, name), report.reason)
     configure(kind, name, report.cls, conf)
-    with starting(kind, name), contextlib.redirect_stdout(sys.stderr), _directory(state_dir / kind / name) as own:
-        plugin = report.cls(PluginSetup(conf=conf, state_dir=own, host=conf.host))
+    with contextlib.redirect_stdout(sys.stderr), _directory(state_dir / kind / name) as own:
+        plugin = construct(kind, name, report.cls, PluginSetup(conf=conf, state_dir=own, host=conf.host))
         try:
-            return _described(plugin)
+            with starting(kind, name):
+                return described(plugin).capabilities if hasattr(plugin, "describe") else {}
         finally:
-            plugin.close()
-
-
-def _described(plugin: Any) -> Mapping[str, Capability]:
-    describe = getattr(plugin, "describe", None)
-    return describe().capabilities if callable(describe) else {}
+            close(kind, name, plugin)
 
 
 @contextlib.contextmanager

@@ -128,7 +128,7 @@ BAD = {
     "raises": (extension("bad", broken=RuntimeError("two\nlines")), "two lines"),
     "exits": (extension("bad", broken=SystemExit(3)), "3"),
     "interrupts": (extension("bad", broken=KeyboardInterrupt()), "KeyboardInterrupt"),
-    "unspeakable": (extension("bad", broken=Unspeakable()), "RuntimeError"),
+    "unspeakable": (extension("bad", broken=Unspeakable()), "Unspeakable"),
     "two fields at one place": (
         extension("bad", Route("/ok", Widgets()), Route("/{a}", Widgets()), Route("/{b}/c", Widgets())), ""),
 }  # fmt: skip
