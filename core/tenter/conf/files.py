@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 import stat
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +16,9 @@ NAME = "tenter.conf"
 DROP_INS = "conf.d"
 PLACES = ("~/.tenter", "/etc/tenter")
 """The directories that are looked into; the first that has one of these is used, and no other."""
+
+_VARIABLE = re.compile(r"OS_([A-Z0-9_]+?)__([A-Z0-9_]+)")
+"""How oslo.config's environment source calls an option. Others' variables, such as OS_AUTH_URL, are not called so."""
 
 Known = dict[str, set[str]]
 """Names of options by section."""
@@ -113,7 +117,8 @@ def names_by_section(options: Iterable[tuple[str, Iterable[cfg.Opt]]]) -> Known:
 
 
 def find_unknown(files: Sequence[str], known: Mapping[str, set[str]]) -> list[Unknown]:
-    """Return what the files have that is not known, in their order. Files that can be read only: see ``new_conf``."""
+    """Return what the files have that is not known, in their order, then variables of the environment that name an
+    option which a known section has not. Files that can be read only: see ``new_conf``."""
     found: list[Unknown] = []
     for file in files:
         sections: dict[str, dict[str, list[str]]] = {}
@@ -123,4 +128,12 @@ def find_unknown(files: Sequence[str], known: Mapping[str, set[str]]) -> list[Un
                 found.append(Unknown(file, section))
             else:
                 found += [Unknown(file, section, name) for name in options if name not in known[_key(section)]]
-    return found
+    return [*found, *_unknown_variables(known)]
+
+
+def _unknown_variables(known: Mapping[str, set[str]]) -> Iterator[Unknown]:
+    for name in sorted(os.environ):
+        if parts := _VARIABLE.fullmatch(name):
+            section, option = parts[1] if parts[1] == "DEFAULT" else parts[1].lower(), parts[2].lower()
+            if option not in known.get(section, {option}):
+                yield Unknown(f"{name} in the environment", section, option)

@@ -108,3 +108,10 @@ def test_what_is_known(tmp_path: Path) -> None:
     text = "[DEFAULT]\nhost = x\ndebug = true\nlogfile = x\nconfig_source = vault\n[API]\nport = 3\n"
     source = "[vault]\ndriver = remote_file\nuri = http://127.0.0.1:1/tenter.conf\n"
     assert _sentences(tmp_path, text + source) == []
+
+
+def test_a_misspelt_variable_of_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("OS_HOOKS__BUDGIT", "OS_HOOKS__BUDGET", "OS_DEFAULT__HOST", "OS_AUTH_URL", "OS_OTHERS__THING"):
+        monkeypatch.setenv(name, "3")
+    said = "OS_HOOKS__BUDGIT in the environment: [hooks] budgit is not known; did you mean budget?"
+    assert _sentences(tmp_path, "") == [said]
