@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import threading
 from collections.abc import Callable
@@ -105,7 +106,7 @@ class ConductorService:
             network=self._network, hooks=fabric.hooks,
         )  # fmt: skip
         runner.start(self._sole)
-        carry_on = lambda: self._carry_on(source)  # noqa: E731
+        carry_on = functools.partial(self._carry_on, source)
         Watch(source, runner, self._kinds, fabric.conf, self._stopped, carry_on, fabric.hooks).start()
         self.runners[source.cell_uuid] = runner
         self._sources.append(source)
