@@ -142,6 +142,7 @@ def _reached(cell: Cell, asked: threading.Event) -> bool:
 
 def api(args: argparse.Namespace) -> int:
     """Serve the API with a master and its workers until SIGTERM or SIGINT."""
+    _end_when_told()
     conf = _prepared(args)
     state_dir, shared = Path(conf.state_dir), shared_dir(conf)
     held = state.lock_role(state_dir, "api", alone=False, shared=shared)
@@ -156,6 +157,12 @@ def api(args: argparse.Namespace) -> int:
     serve(conf, listener, lambda: boot_api(conf), conf.api.workers)
     del held
     return 0
+
+
+def _end_when_told() -> None:
+    """End in order, with exit code 0, at a signal that comes before the server has its own ways with signals."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: sys.exit(0))
 
 
 @dataclass

@@ -1,4 +1,8 @@
-"""The contract of scheduler filters, version 1.0."""
+"""The contract of scheduler filters, version 1.0.
+
+A filter is a rule for one host (:class:`HostFilter`, the simplest to write), or a mask over all hosts at once
+(:class:`MaskFilter`, fast where hosts are many). Both kinds stand in one pipeline; masks come first.
+"""
 
 from __future__ import annotations
 
@@ -8,13 +12,14 @@ from dataclasses import dataclass, field
 
 from tenter.contracts.base import Plugin
 from tenter.contracts.scheduling import HostView, PlacementRequest
+from tenter.contracts.table import HostTable, Verdicts
 
 CONTRACT = "filter 1.0"
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """A filter's answer: yes, or no with a short stable code and the figures that decided."""
+    """A filter's answer for one host: yes, or no with a short stable code and the figures that decided."""
 
     ok: bool
     code: str = ""
@@ -29,11 +34,26 @@ class Verdict:
 ACCEPT = Verdict(True)
 
 
-class HostFilter(Plugin, abc.ABC):
-    """A rule for one host."""
+class Filter(Plugin, abc.ABC):
+    """What both kinds are."""
 
     contract = CONTRACT
+
+
+class HostFilter(Filter):
+    """A rule for one host."""
 
     @abc.abstractmethod
     def accepts(self, host: HostView, request: PlacementRequest) -> Verdict:
         """Return whether the host may take the instance, and if not, why."""
+
+
+class MaskFilter(Filter):
+    """A mask over all hosts."""
+
+    @abc.abstractmethod
+    def mask(self, table: HostTable, request: PlacementRequest) -> Verdicts:
+        """Return which hosts may take the instance, and why the others may not.
+
+        What is said of a host depends on its own row only: a table of that row alone has the same answer.
+        """

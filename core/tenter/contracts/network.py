@@ -348,9 +348,7 @@ class SupportsNetworkApi(Power):
     capability = "network_api"
 
     @abc.abstractmethod
-    def list_networks(
-        self, scope: NetworkScope, where: Mapping[str, Sequence[str]]
-    ) -> Sequence[NetworkRecord]:
+    def list_networks(self, scope: NetworkScope, where: Mapping[str, Sequence[str]]) -> Sequence[NetworkRecord]:
         """Return networks, oldest first."""
 
     @abc.abstractmethod

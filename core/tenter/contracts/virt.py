@@ -15,6 +15,7 @@ from typing import Any
 from tenter.contracts.base import Description, Driver, Power
 from tenter.contracts.console import ConsoleEndpoint, ConsoleType
 from tenter.contracts.network import NetworkInfo
+from tenter.contracts.scheduling import MAX_UNIT
 
 CONTRACT = "virt 1.0"
 
@@ -54,8 +55,36 @@ class DriverInfo(Description):
 
 
 @dataclass(frozen=True)
+class Inventory:
+    """How much there is of one resource class; see :class:`tenter.contracts.scheduling.Resource`."""
+
+    total: int
+    reserved: int = 0
+    ratio: float = 1.0
+    step_size: int = 1
+    min_unit: int = 1
+    max_unit: int = MAX_UNIT
+
+
+@dataclass(frozen=True)
+class ProviderInventory:
+    """A part of a node with resources of its own: a NUMA node, a PCI device, a GPU. ``uuid`` is stable for the life of
+    the part; ``parent`` is the UUID of the part that it is a part of, None: the node itself."""
+
+    uuid: str
+    name: str
+    inventories: Mapping[str, Inventory]
+    traits: frozenset[str] = frozenset()
+    parent: str | None = None
+
+
+@dataclass(frozen=True)
 class NodeInventory:
-    """What one node offers. Memory in MiB, disk in GiB. ``uuid`` is stable for the life of the node."""
+    """What one node offers. Memory in MiB, disk in GiB. ``uuid`` is stable for the life of the node.
+
+    ``inventories`` holds further resource classes, or says more of VCPU, MEMORY_MB and DISK_GB than the fields for them
+    can; ``metrics`` what was measured now, by name.
+    """
 
     uuid: str
     name: str
@@ -67,6 +96,9 @@ class NodeInventory:
     traits: frozenset[str] = frozenset()
     allocation_ratios: Mapping[str, float] = field(default_factory=dict)
     reserved: Mapping[str, int] = field(default_factory=dict)
+    inventories: Mapping[str, Inventory] = field(default_factory=dict)
+    providers: tuple[ProviderInventory, ...] = ()
+    metrics: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -1,24 +1,44 @@
-"""The contract of scheduler weighers, version 1.0."""
+"""The contract of scheduler weighers, version 1.0: a number for one host, or a column for all."""
 
 from __future__ import annotations
 
 import abc
+from typing import TYPE_CHECKING, ClassVar
 
 from tenter.contracts.base import Plugin
 from tenter.contracts.scheduling import HostView, PlacementRequest
+from tenter.contracts.table import HostTable
+
+if TYPE_CHECKING:
+    from tenter.contracts.table import FloatArray, IntArray
 
 CONTRACT = "weigher 1.0"
 
 
-class HostWeigher(Plugin, abc.ABC):
-    """A number for one host; the larger, the better. The pipeline scales all hosts' numbers to 0…1."""
+class Weigher(Plugin, abc.ABC):
+    """What both kinds are. The pipeline scales the numbers of all hosts that passed the filters to 0…1."""
 
     contract = CONTRACT
+
+    aggregate_multiplier: ClassVar[str] = ""
+    """Metadata key by which an aggregate sets another multiplier for its hosts (the least, if several do)."""
+
+    @abc.abstractmethod
+    def multiplier(self) -> float:
+        """Return by how much this weigher counts (negative: the smaller, the better; 0: not at all)."""
+
+
+class HostWeigher(Weigher):
+    """A number for one host; the larger, the better."""
 
     @abc.abstractmethod
     def weigh(self, host: HostView, request: PlacementRequest) -> float:
         """Return the host's raw weight."""
 
+
+class ColumnWeigher(Weigher):
+    """A column of numbers; the larger, the better."""
+
     @abc.abstractmethod
-    def multiplier(self) -> float:
-        """Return by how much this weigher counts (negative: the smaller, the better)."""
+    def weights(self, table: HostTable, request: PlacementRequest) -> FloatArray | IntArray:
+        """Return the raw weight of each row. A row's weight depends on that row only."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-from tenter.store.columns import Json, operations_table, services_table, time_column, uuid_column
+from tenter.store.columns import Json, blob_column, operations_table, services_table, time_column, uuid_column
 
 metadata = sa.MetaData()
 
@@ -98,6 +98,87 @@ quota_usages = sa.Table(
     sa.Column("owner", sa.String(64), primary_key=True),
     sa.Column("resource", sa.String(64), primary_key=True),
     sa.Column("used", sa.BigInteger, nullable=False, default=0),
+)
+
+aggregates = sa.Table(
+    "aggregates",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=True),
+    uuid_column("uuid", nullable=False, unique=True),
+    sa.Column("name", sa.String(255), nullable=False, unique=True),
+    # The key availability_zone puts the aggregate's hosts into a zone.
+    sa.Column("metadata", Json, nullable=False),
+    time_column("created_at", nullable=False),
+    time_column("updated_at", nullable=True),
+    sqlite_autoincrement=True,
+)
+
+aggregate_hosts = sa.Table(
+    "aggregate_hosts",
+    metadata,
+    sa.Column("aggregate_id", sa.ForeignKey("aggregates.id", ondelete="CASCADE"), primary_key=True),
+    sa.Column("host", sa.String(255), primary_key=True),
+)
+
+server_groups = sa.Table(
+    "server_groups",
+    metadata,
+    uuid_column("uuid", primary_key=True),
+    sa.Column("project_id", sa.String(64), nullable=False),
+    sa.Column("user_id", sa.String(64), nullable=False),
+    sa.Column("name", sa.String(255), nullable=False),
+    sa.Column("policy", sa.String(32), nullable=False),
+    # Of anti-affinity: how many members may be on one host. NULL if it was not said, which means 1.
+    sa.Column("max_per_host", sa.Integer, nullable=True),
+    time_column("created_at", nullable=False),
+    sa.Index("server_groups_project", "project_id", "created_at", "uuid"),
+)
+
+server_group_members = sa.Table(
+    # An instance is in at most one group, from its create on until its place is removed. ``host`` is its claim on a
+    # host in the group's name: written only while the group's row is locked, and only if the group's policy allows it.
+    "server_group_members",
+    metadata,
+    uuid_column("instance_uuid", primary_key=True),
+    sa.Column("group_uuid", sa.ForeignKey("server_groups.uuid", ondelete="CASCADE"), nullable=False),
+    sa.Column("host", sa.String(255), nullable=True),
+    time_column("created_at", nullable=False),
+    sa.Index("server_group_members_group", "group_uuid", "host"),
+)
+
+counters = sa.Table(
+    # How often something was changed, so that who keeps a copy sees with one query whether it is still good.
+    "counters",
+    metadata,
+    sa.Column("name", sa.String(64), primary_key=True),
+    sa.Column("number", sa.BigInteger, nullable=False),
+)
+
+decisions = sa.Table(
+    # What the scheduler decided and why, until retention ends: one row for each time it was asked for an operation.
+    "decisions",
+    metadata,
+    uuid_column("uuid", primary_key=True),
+    uuid_column("operation_uuid", nullable=False),
+    uuid_column("instance_uuid", nullable=False),
+    sa.Column("project_id", sa.String(64), nullable=False),
+    time_column("made_at", nullable=False),
+    # The recorded host table that it is written as a difference to.
+    uuid_column("snapshot_uuid", nullable=True),
+    blob_column("body", nullable=False),
+    sa.Index("decisions_instance", "instance_uuid", "made_at"),
+    sa.Index("decisions_operation", "operation_uuid", "made_at"),
+    sa.Index("decisions_made", "made_at"),
+    sa.Index("decisions_snapshot", "snapshot_uuid"),
+)
+
+host_snapshots = sa.Table(
+    # The host table as it was, for decisions to refer to.
+    "host_snapshots",
+    metadata,
+    uuid_column("uuid", primary_key=True),
+    time_column("made_at", nullable=False),
+    blob_column("body", nullable=False),
 )
 
 audits = sa.Table(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
+from tenter.contracts.scheduling import MAX_UNIT
 from tenter.store.columns import Json, operations_table, services_table, time_column, uuid_column
 
 metadata = sa.MetaData()
@@ -24,12 +25,38 @@ compute_nodes = sa.Table(
     sa.Column("cpu_info", Json, nullable=False),
     sa.Column("traits", Json, nullable=False),
     sa.Column("failed_builds", sa.Integer, nullable=False, default=0),
+    # What its driver measured last, by name.
+    sa.Column("metrics", Json, nullable=True),
     # What its compute found that does not fit the last time it compared its guests with what is recorded.
     sa.Column("findings", Json, nullable=True),
     time_column("created_at", nullable=False),
     time_column("updated_at", nullable=True),
     sa.Index("compute_nodes_host", "host"),
 )
+
+providers = sa.Table(
+    # Parts of nodes that have resources of their own (NUMA nodes, PCI devices); a node is a provider itself.
+    "providers",
+    metadata,
+    uuid_column("uuid", primary_key=True),
+    uuid_column("node_uuid", nullable=False),
+    uuid_column("parent_uuid", nullable=False),
+    sa.Column("name", sa.String(255), nullable=False),
+    sa.Column("traits", Json, nullable=False),
+    sa.Index("providers_node", "node_uuid"),
+)
+
+host_changes = sa.Table(
+    # A row for each change of what the scheduler knows of a node, written in the transaction that changes it. Who keeps
+    # a copy reads what came since it looked last; rows are removed after a while, and then a copy is made anew.
+    "host_changes",
+    metadata,
+    sa.Column("seq", sa.Integer().with_variant(sa.BigInteger(), "postgresql", "mysql", "mariadb"), primary_key=True,
+              autoincrement=True),
+    uuid_column("node_uuid", nullable=False),
+    time_column("at", nullable=False),
+    sqlite_autoincrement=True,
+)  # fmt: skip
 
 inventories = sa.Table(
     "inventories",
@@ -41,6 +68,9 @@ inventories = sa.Table(
     sa.Column("ratio", sa.Double, nullable=False, default=1.0),
     sa.Column("capacity", sa.BigInteger, nullable=False),
     sa.Column("used", sa.BigInteger, nullable=False, default=0),
+    sa.Column("step_size", sa.BigInteger, nullable=False, default=1),
+    sa.Column("min_unit", sa.BigInteger, nullable=False, default=1),
+    sa.Column("max_unit", sa.BigInteger, nullable=False, default=MAX_UNIT),
 )
 
 claims = sa.Table(
@@ -51,6 +81,7 @@ claims = sa.Table(
     sa.Column("resource_class", sa.String(255), primary_key=True),
     sa.Column("holder_kind", sa.String(16), nullable=False),
     sa.Column("amount", sa.BigInteger, nullable=False),
+    time_column("taken_at", nullable=True),
     sa.Index("claims_provider", "provider_uuid"),
 )
 
@@ -100,6 +131,7 @@ instances = sa.Table(
     sa.Index("instances_project", "project_id", "created_at", "uuid"),
     sa.Index("instances_created", "created_at", "uuid"),
     sa.Index("instances_host", "host"),
+    sa.Index("instances_node", "node_uuid"),
 )
 
 leftovers = sa.Table(

@@ -30,6 +30,13 @@ class Json(TypeDecorator[Any]):
         return None if value is None else orjson.loads(value)
 
 
+def blob_column(name: str, **kwargs: Any) -> sa.Column[bytes]:
+    """Return a column for bytes, of up to some MiB on every database."""
+    from sqlalchemy.dialects.mysql import LONGBLOB
+
+    return sa.Column(name, sa.LargeBinary().with_variant(LONGBLOB(), "mysql", "mariadb"), **kwargs)
+
+
 def uuid_column(name: str, **kwargs: Any) -> sa.Column[str]:
     """Return a column for a UUID in its 36-character text form."""
     return sa.Column(name, sa.String(36), **kwargs)
@@ -101,5 +108,6 @@ def services_table(metadata: sa.MetaData, *constraints: sa.schema.SchemaItem) ->
         time_column("last_seen", nullable=False),
         time_column("created_at", nullable=False),
         time_column("updated_at", nullable=True),
+        sa.Index("services_last_seen", "last_seen"),
         *constraints,
     )

@@ -13,7 +13,7 @@ from tenter import errors
 from tenter.store.engine import Database
 
 LOG = logging.getLogger(__name__)
-HEADS = {"api": "api002", "cell": "cell002"}
+HEADS = {"api": "api003", "cell": "cell003"}
 _PLACES = Path(__file__).parent / "migrations"
 _PATIENCE = 30.0
 """Seconds that another process is given to bring the same database up to date."""

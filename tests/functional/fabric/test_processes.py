@@ -313,28 +313,70 @@ def test_a_stop_hands_over_what_runs(cloud: Processes) -> None:
     assert cloud.settled() == {uuid: "ACTIVE"}
 
 
-@pytest.mark.parametrize("role", ["api", "conductor", "compute --cell north"])
-def test_the_api_database_is_away_and_waited_for(tmp_path: Path, role: str) -> None:
+class _WithoutApiDatabase:
+    """A process whose API database is away."""
+
+    def __init__(self, tmp_path: Path, role: str) -> None:
+        self.cloud = Processes(tmp_path)
+        self._made, self._away = tmp_path / "made", tmp_path / "away"
+        self._made.mkdir()
+        elsewhere = {"OS_DATABASE__API_CONNECTION": f"sqlite:///{self._made}/api.sqlite"}
+        assert run(*self.cloud.words("cell add", "api", "north"), **elsewhere)[0] == 0
+        with self.cloud.conf_file.open("a") as conf:
+            conf.write(f"[database]\napi_connection = sqlite:///{self._away}/api.sqlite\n")
+        self._log = tmp_path / "log"
+        with self._log.open("w") as said:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "tenter.cli.main", *map(str, self.cloud.words(role, "one"))],
+                stdout=said, stderr=said,
+            )  # fmt: skip
+
+    def wait_until_it_says(self, words: str) -> None:
+        self.cloud.until(lambda: words in self._log.read_text())
+        assert self.process.poll() is None
+
+    def bring_back(self) -> None:
+        self._made.rename(self._away)
+
+    def end(self) -> None:
+        self.process.terminate()
+        assert self.process.wait(30) == 0, self._log.read_text()
+        assert "Traceback" not in self._log.read_text()
+
+
+@pytest.fixture
+def without_api_database(tmp_path: Path) -> Iterator[Callable[[str], _WithoutApiDatabase]]:
+    started: list[_WithoutApiDatabase] = []
+
+    def start(role: str) -> _WithoutApiDatabase:
+        started.append(_WithoutApiDatabase(tmp_path, role))
+        return started[-1]
+
+    yield start
+    for one in started:
+        one.process.kill()
+        one.process.wait(30)
+
+
+ROLES = pytest.mark.parametrize("role", ["api", "conductor", "compute --cell north"])
+
+
+@ROLES
+def test_the_api_database_is_away_and_waited_for(
+    without_api_database: Callable[[str], _WithoutApiDatabase], role: str
+) -> None:
     """It must not need systemd, which gives up after some minutes, to be started again and again."""
-    cloud = Processes(tmp_path)
-    made, away = tmp_path / "made", tmp_path / "away"
-    made.mkdir()
-    elsewhere = {"OS_DATABASE__API_CONNECTION": f"sqlite:///{made}/api.sqlite"}
-    assert run(*cloud.words("cell add", "api", "north"), **elsewhere)[0] == 0
-    with cloud.conf_file.open("a") as conf:
-        conf.write(f"[database]\napi_connection = sqlite:///{away}/api.sqlite\n")
-    log = tmp_path / "log"
-    with log.open("w") as said:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "tenter.cli.main", *map(str, cloud.words(role, "one"))],
-            stdout=said, stderr=said,
-        )  # fmt: skip
-    try:
-        cloud.until(lambda: "Waiting: " in log.read_text())
-        assert process.poll() is None
-        made.rename(away)
-        cloud.until(lambda: " is up" in log.read_text())
-    finally:
-        process.terminate()
-        code = process.wait(30)
-    assert code == 0 and "Traceback" not in log.read_text()
+    waiting = without_api_database(role)
+    waiting.wait_until_it_says("Waiting: ")
+    waiting.bring_back()
+    waiting.wait_until_it_says(" is up")
+    waiting.end()
+
+
+@ROLES
+def test_a_process_that_waits_at_its_start_ends_when_it_is_told(
+    without_api_database: Callable[[str], _WithoutApiDatabase], role: str
+) -> None:
+    waiting = without_api_database(role)
+    waiting.wait_until_it_says("Waiting: ")
+    waiting.end()

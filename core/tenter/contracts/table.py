@@ -1,0 +1,241 @@
+"""All hosts at once, as columns: what mask filters and column weighers look at.
+
+Columns are NumPy arrays with a row a host; they are shared and never written to. NumPy is imported by who uses them.
+"""
+
+from __future__ import annotations
+
+import math
+import uuid as uuidlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from tenter.contracts.scheduling import Aggregate, HostView, Hypervisor, Provider, Resource
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    BoolArray = NDArray[np.bool_]
+    IntArray = NDArray[np.int64]
+    FloatArray = NDArray[np.float64]
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Coded(Generic[T]):
+    """A column of few distinct values: row i has ``values[codes[i]]`` (as in a database's dictionary encoding).
+
+    ``codes`` is an array of int32. A rule is asked once for each distinct value, not for each host.
+    """
+
+    codes: NDArray[np.int32]
+    values: Sequence[T]
+
+    def __len__(self) -> int:
+        return len(self.codes)
+
+    def __getitem__(self, row: int) -> T:
+        return self.values[self.codes[row]]
+
+    def where(self, rule: Callable[[T], bool]) -> BoolArray:
+        """Return, for each row, what the rule says of its value."""
+        import numpy as np
+
+        return np.fromiter((rule(value) for value in self.values), np.bool_, len(self.values))[self.codes]
+
+    def numbers(self, of: Callable[[T], float]) -> FloatArray:
+        """Return, for each row, the number that ``of`` gives for its value."""
+        import numpy as np
+
+        return np.fromiter((of(value) for value in self.values), np.float64, len(self.values))[self.codes]
+
+    def take(self, rows: NDArray[Any]) -> Coded[T]:
+        """Return the column of some rows."""
+        return Coded(self.codes[rows], self.values)
+
+
+@dataclass(frozen=True)
+class ResourceColumns:
+    """One resource class of every host, as in :class:`Resource`. ``capacity`` is 0 where a host has none of it."""
+
+    total: IntArray
+    used: IntArray
+    reserved: IntArray
+    ratio: FloatArray
+    capacity: IntArray
+    step_size: IntArray
+    min_unit: IntArray
+    max_unit: IntArray
+
+    @property
+    def free(self) -> IntArray:
+        return self.capacity - self.used
+
+    def takes(self, amount: int) -> BoolArray:
+        """Return which hosts one claim of that amount would do on now."""
+        return (self.used + amount <= self.capacity) & self.allows(amount)
+
+    def allows(self, amount: int) -> BoolArray:
+        """Return on which hosts the amount is one that may be asked at once, whatever is free."""
+        return (self.min_unit <= amount) & (amount <= self.max_unit) & (amount % self.step_size == 0)
+
+    def take(self, rows: NDArray[Any]) -> ResourceColumns:
+        """Return the columns of some rows."""
+        return ResourceColumns(*(getattr(self, name)[rows] for name in self.__dataclass_fields__))
+
+    def at(self, row: int) -> Resource:
+        """Return what one host has."""
+        return Resource(
+            int(self.total[row]), int(self.used[row]), int(self.reserved[row]), float(self.ratio[row]),
+            int(self.step_size[row]), int(self.min_unit[row]), int(self.max_unit[row]),
+        )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class HostTable:
+    """Every live host, a row each, in no particular order; the same fields as :class:`HostView`, as columns.
+
+    ``key`` holds the UUIDs' two halves (n rows of two uint64).
+    """
+
+    key: NDArray[np.uint64]
+    host: Sequence[str]
+    node: Sequence[str]
+    cell: Coded[str]
+    zone: Coded[str]
+    enabled: BoolArray
+    up: BoolArray
+    disabled_reason: Coded[str | None]
+    traits: Coded[frozenset[str]]
+    aggregates: Coded[tuple[Aggregate, ...]]
+    hypervisor: Coded[Hypervisor]
+    host_ip: Sequence[str]
+    failed_builds: IntArray
+    instances: IntArray
+    io_ops: IntArray
+    resources: Mapping[str, ResourceColumns]
+    metrics: Mapping[str, FloatArray] = field(default_factory=dict)
+    """By the metric's name; NaN where a host did not report it."""
+
+    providers: Mapping[int, tuple[Provider, ...]] = field(default_factory=dict)
+    """The parts of those hosts that have any, by row."""
+
+    def __len__(self) -> int:
+        return len(self.enabled)
+
+    def uuid(self, row: int) -> str:
+        """Return the UUID of a host's own provider."""
+        high, low = self.key[row]
+        return str(uuidlib.UUID(int=int(high) << 64 | int(low)))
+
+    def having(self, resource_class: str) -> ResourceColumns | None:
+        """Return the columns of a resource class; None if no host has it."""
+        return self.resources.get(resource_class)
+
+    def every(self, value: bool) -> BoolArray:
+        """Return an array of the table's length with one value."""
+        import numpy as np
+
+        return np.full(len(self), value, np.bool_)
+
+    def among(self, hosts: Mapping[str, object] | frozenset[str] | set[str]) -> BoolArray:
+        """Return which hosts' names are in ``hosts``."""
+        import numpy as np
+
+        if not hosts:
+            return self.every(False)
+        return np.fromiter((name in hosts for name in self.host), np.bool_, len(self))
+
+    def view(self, row: int) -> HostView:
+        """Return one host; what it shows is looked up when it is read."""
+        return _RowView(self, row)
+
+    def take(self, rows: NDArray[Any]) -> HostTable:
+        """Return a table of some rows, in their order."""
+        place = {int(row): number for number, row in enumerate(rows)} if self.providers else {}
+        return replace(
+            self,
+            key=self.key[rows],
+            host=[self.host[row] for row in rows],
+            node=[self.node[row] for row in rows],
+            host_ip=[self.host_ip[row] for row in rows],
+            resources={name: columns.take(rows) for name, columns in self.resources.items()},
+            metrics={name: column[rows] for name, column in self.metrics.items()},
+            providers={place[row]: parts for row, parts in self.providers.items() if row in place},
+            **{name: getattr(self, name).take(rows) for name in _CODED},
+            **{name: getattr(self, name)[rows] for name in _PLAIN},
+        )
+
+
+_CODED = ("cell", "zone", "disabled_reason", "traits", "aggregates", "hypervisor")
+_PLAIN = ("enabled", "up", "failed_builds", "instances", "io_ops")
+
+
+class _RowView(HostView):
+    """A row of a table as a host. Making one costs next to nothing, for a rule for one host is asked with many."""
+
+    def __init__(self, table: HostTable, row: int) -> None:
+        self.__dict__.update(_table=table, _row=row)
+
+    def _resources(self) -> Mapping[str, Resource]:
+        found = {name: columns.at(self._row) for name, columns in self._table.resources.items()}
+        return {name: resource for name, resource in found.items() if resource.total or resource.used}
+
+    def _metrics(self) -> Mapping[str, float]:
+        found = {name: float(column[self._row]) for name, column in self._table.metrics.items()}
+        return {name: value for name, value in found.items() if not math.isnan(value)}
+
+    if TYPE_CHECKING:
+        _table: HostTable
+        _row: int
+
+
+def _from_column(name: str) -> property:
+    return property(lambda self: getattr(self._table, name)[self._row])
+
+
+def _from_array(name: str) -> property:
+    return property(lambda self: getattr(self._table, name)[self._row].item())
+
+
+for _name in ("host", "node", "host_ip", *_CODED):
+    setattr(_RowView, _name, _from_column(_name))
+for _name in _PLAIN:
+    setattr(_RowView, _name, _from_array(_name))
+for _name, _read in (
+    ("provider_uuid", lambda self: self._table.uuid(self._row)),
+    ("providers", lambda self: self._table.providers.get(self._row, ())),
+    ("resources", _RowView._resources),
+    ("metrics", _RowView._metrics),
+):
+    setattr(_RowView, _name, property(_read))
+
+
+@dataclass(frozen=True)
+class Condition:
+    """One thing that hosts must fulfil. ``ok`` says which do; those that do not are refused with ``code`` and their row
+    of each of ``figures``: an array or a :class:`Coded` with a row a host, or one value for all."""
+
+    ok: BoolArray
+    code: str
+    figures: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Verdicts:
+    """A mask filter's answer: conditions, each host is refused by the first that it does not fulfil::
+
+    return Verdicts().also(table.enabled, "host.disabled").also(table.up, "host.down")
+    """
+
+    conditions: tuple[Condition, ...] = ()
+
+    def also(self, ok: BoolArray, code: str, **figures: object) -> Verdicts:
+        """Return the verdicts with one more condition."""
+        return Verdicts((*self.conditions, Condition(ok, code, figures)))
+
+
+ACCEPT_ALL = Verdicts()
