@@ -110,6 +110,9 @@ class HostView:
     providers: tuple[Provider, ...] = ()
     """Its parts."""
 
+    of_parts: frozenset[str] = frozenset()
+    """The classes of ``resources`` that the host itself has not: what is shown is a part's."""
+
 
 @dataclass(frozen=True)
 class ResourceGroup:
@@ -119,6 +122,8 @@ class ResourceGroup:
     resources: Mapping[str, int]
     required_traits: frozenset[str] = frozenset()
     forbidden_traits: frozenset[str] = frozenset()
+    apart: str = ""
+    """Groups for which this is the same, if it is anything, must come from different providers."""
 
 
 @dataclass(frozen=True)

@@ -123,6 +123,9 @@ class HostTable:
     providers: Mapping[int, tuple[Provider, ...]] = field(default_factory=dict)
     """The parts of those hosts that have any, by row."""
 
+    of_parts: Mapping[int, frozenset[str]] = field(default_factory=dict)
+    """The classes that ``resources`` shows of a part, for the host itself has them not, by row; most have none."""
+
     def __len__(self) -> int:
         return len(self.enabled)
 
@@ -155,7 +158,7 @@ class HostTable:
 
     def take(self, rows: NDArray[Any]) -> HostTable:
         """Return a table of some rows, in their order."""
-        place = {int(row): number for number, row in enumerate(rows)} if self.providers else {}
+        place = {int(row): number for number, row in enumerate(rows)} if self.providers or self.of_parts else {}
         return replace(
             self,
             key=self.key[rows],
@@ -165,6 +168,7 @@ class HostTable:
             resources={name: columns.take(rows) for name, columns in self.resources.items()},
             metrics={name: column[rows] for name, column in self.metrics.items()},
             providers={place[row]: parts for row, parts in self.providers.items() if row in place},
+            of_parts={place[row]: classes for row, classes in self.of_parts.items() if row in place},
             **{name: getattr(self, name).take(rows) for name in _CODED},
             **{name: getattr(self, name)[rows] for name in _PLAIN},
         )
@@ -208,6 +212,7 @@ for _name in _PLAIN:
 for _name, _read in (
     ("provider_uuid", lambda self: self._table.uuid(self._row)),
     ("providers", lambda self: self._table.providers.get(self._row, ())),
+    ("of_parts", lambda self: self._table.of_parts.get(self._row, frozenset())),
     ("resources", _RowView._resources),
     ("metrics", _RowView._metrics),
 ):

@@ -72,4 +72,5 @@ def table_of(views: Sequence[HostView]) -> HostTable:
         resources={name: resource_columns([view.resources.get(name, NOTHING) for view in views]) for name in classes},
         metrics={name: np.array([view.metrics.get(name, np.nan) for view in views], np.float64) for name in metrics},
         providers={row: view.providers for row, view in enumerate(views) if view.providers},
+        of_parts={row: view.of_parts for row, view in enumerate(views) if view.of_parts},
     )
