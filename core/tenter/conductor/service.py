@@ -10,9 +10,9 @@ from collections.abc import Callable
 from tenter import errors
 from tenter.conductor.audit import Duty
 from tenter.conductor.watch import Watch
-from tenter.contracts.filter import HostFilter
+from tenter.contracts.filter import Filter
 from tenter.contracts.network import NetworkDriver
-from tenter.contracts.weigher import HostWeigher
+from tenter.contracts.weigher import Weigher
 from tenter.operations import moments
 from tenter.operations.fabric import Fabric
 from tenter.operations.kinds import all_kinds
@@ -21,6 +21,7 @@ from tenter.operations.model import CONDUCTOR
 from tenter.operations.runner import Runner, Source
 from tenter.plugins import enabled, load_all
 from tenter.scheduler import Scheduler
+from tenter.scheduler.current import CurrentHosts
 from tenter.store import api_schema, cell_schema, operations, presence
 from tenter.store.engine import now
 
@@ -36,8 +37,9 @@ def load_scheduler(fabric: Fabric) -> Scheduler:
     return Scheduler(
         conf,
         fabric.cells,
-        load_all("filter", enabled("filter", conf), HostFilter, conf, state_dir),
-        load_all("weigher", enabled("weigher", conf), HostWeigher, conf, state_dir),
+        CurrentHosts(fabric.cells, lambda: float(conf.compute.service_down_time)),
+        load_all("filter", enabled("filter", conf), Filter, conf, state_dir),
+        load_all("weigher", enabled("weigher", conf), Weigher, conf, state_dir),
     )
 
 

@@ -11,5 +11,13 @@ OPTS = [
                     help="Filters beyond those of filters, after them. May stand in any number of files, which add up: "
                          "a drop-in of two lines enables one more."),
     cfg.MultiStrOpt("extra_weighers", default=[], help="The same for weighers."),
-    cfg.IntOpt("alternates", default=2, min=0, help="Hosts kept as alternates beside the one chosen."),
+    cfg.IntOpt("host_subset_size", default=1, min=1,
+               help="A server goes to one of that many of the best hosts, taken at random: with more than 1, decisions "
+                    "that are made at once meet less often."),
+    cfg.FloatOpt("filter_budget", default=1.0, min=0.01, max=3600,
+                 help="Seconds that one filter or weigher may take for one decision. One that takes longer counts as "
+                      "misbehaving; one that does not come back at all is not asked for a minute."),
+    cfg.StrOpt("misbehaving_filters", default="closed", choices=["closed", "skipped"],
+               help="What becomes of hosts that a filter which fails or takes too long has not judged: closed refuses "
+                    "them, skipped lets them pass. Either way the explanation of the decision names the filter."),
 ]  # fmt: skip

@@ -23,7 +23,7 @@ from tenter.contracts.virt import PowerState
 from tenter.operations import faults, moments, ports
 from tenter.operations.model import COMPUTE, CONDUCTOR, Apply, LeftBehind, OperationKind, Outcome, Step, StepContext
 from tenter.scheduler import Candidate, Scheduler
-from tenter.scheduler.pipeline import no_valid_host
+from tenter.scheduler.decision import no_valid_host
 from tenter.store import cell_schema, claims, hosts, instances, leftovers, operations
 from tenter.store.api_schema import operations as api_operations
 from tenter.store.engine import Database, now

@@ -1,5 +1,6 @@
 """Where an instance goes: filters, weighers, and why."""
 
-from tenter.scheduler.pipeline import Candidate, Decision, Scheduler
+from tenter.scheduler.decision import Candidate, Decision
+from tenter.scheduler.pipeline import Scheduler
 
 __all__ = ["Candidate", "Decision", "Scheduler"]

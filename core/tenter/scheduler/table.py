@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid as uuidlib
 from collections.abc import Callable, Hashable, Iterable, Sequence
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import numpy as np
@@ -37,6 +38,18 @@ def resource_columns(resources: Sequence[Resource]) -> ResourceColumns:
 
     names = ("total", "used", "reserved", "capacity", "step_size", "min_unit", "max_unit")
     return ResourceColumns(ratio=column("ratio", np.float64), **{name: column(name) for name in names})
+
+
+def with_resource(columns: ResourceColumns, row: int, resource: Resource) -> ResourceColumns:
+    """Return the columns with another resource in one row; those that stay as they are are not copied."""
+    changed = {}
+    for name in columns.__dataclass_fields__:
+        value, column = getattr(resource, name), getattr(columns, name)
+        if column[row] != value:
+            column = np.array(column)
+            column[row] = value
+            changed[name] = column
+    return replace(columns, **changed)
 
 
 def key_of(uuids: Iterable[str]) -> np.ndarray[Any, np.dtype[np.uint64]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import uuid as uuidlib
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,10 +13,12 @@ import pytest
 
 from tenter.conf import new_conf
 from tenter.contracts.base import PluginSetup
-from tenter.contracts.filter import ACCEPT, HostFilter, Verdict
+from tenter.contracts.filter import ACCEPT, Filter, HostFilter, Verdict
 from tenter.contracts.scheduling import HostView, PlacementRequest, Resource
-from tenter.contracts.weigher import HostWeigher
-from tenter.scheduler import Scheduler, pipeline
+from tenter.contracts.weigher import HostWeigher, Weigher
+from tenter.scheduler import Scheduler
+from tenter.scheduler.decision import no_valid_host
+from tenter.scheduler.table import table_of
 from tenter_plugins.filters.availability_zone import AvailabilityZoneFilter
 from tenter_plugins.filters.compute import ComputeFilter
 from tenter_plugins.filters.resources import ResourceFilter
@@ -48,7 +51,7 @@ def ask(**values: Any) -> PlacementRequest:
 class World:
     """A scheduler on hosts that a test names."""
 
-    def __init__(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(self, tmp_path: Path) -> None:
         (tmp_path / "empty.conf").touch()
         self.conf = new_conf([str(tmp_path / "empty.conf")], tmp_path)
         self.setup = PluginSetup(self.conf, tmp_path)
@@ -56,33 +59,39 @@ class World:
             self.conf.register_opts(list(CLASSES[name].options), group="weighers")
         self.views: dict[str, list[HostView]] = {}
         self.disabled = 0
-        monkeypatch.setattr(pipeline.hosts, "host_views", lambda db, down_after: self.views[db])
+        self.away: list[str] = []
 
     def plugin(self, name: str) -> Any:
         return CLASSES[name](self.setup)
 
-    def scheduler(self, *names: str, filters: list[Any] | None = None, weighers: list[Any] | None = None) -> Scheduler:
+    def table(self, cells: Any) -> Any:
+        views = [replace(view, cell=cell) for cell, views in self.views.items() for view in views]
+        return table_of(views), self.away
+
+    def scheduler(
+        self, *names: str, filters: list[Any] | None = None, weighers: list[Any] | None = None, seed: int | None = None
+    ) -> Scheduler:
         chosen = [(name, self.plugin(name)) for name in names]
 
         def enabled() -> list[Any]:
-            return [SimpleNamespace(uuid=db, name=db, db=db, disabled=False) for db in self.views]
+            return [SimpleNamespace(uuid=uuid, name=uuid, disabled=False) for uuid in self.views]
 
         cells: Any = SimpleNamespace(
             all=lambda: [*enabled(), *(SimpleNamespace(disabled=True) for _ in range(self.disabled))],
             enabled=enabled,
-            get=lambda uuid: SimpleNamespace(uuid=uuid, name=uuid, db=uuid),
-            ask=lambda question, of: SimpleNamespace(found={cell.uuid: question(cell) for cell in of}, away={}),
+            get=lambda uuid: SimpleNamespace(uuid=uuid, name=uuid),
         )
         return Scheduler(
-            self.conf, cells,
-            [(n, p) for n, p in chosen if isinstance(p, HostFilter)] + [(type(f).__name__, f) for f in filters or []],
-            [(n, p) for n, p in chosen if isinstance(p, HostWeigher)] + [(type(w).__name__, w) for w in weighers or []],
+            self.conf, cells, self,
+            [(n, p) for n, p in chosen if isinstance(p, Filter)] + [(type(f).__name__, f) for f in filters or []],
+            [(n, p) for n, p in chosen if isinstance(p, Weigher)] + [(type(w).__name__, w) for w in weighers or []],
+            seed,
         )  # fmt: skip
 
 
 @pytest.fixture
-def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
-    return World(tmp_path, monkeypatch)
+def world(tmp_path: Path) -> World:
+    return World(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -121,7 +130,8 @@ def test_the_freest_host_comes_first(world: World) -> None:
 
 def test_equal_hosts_share_the_work(world: World) -> None:
     world.views = {"c1": [view(f"h{n}") for n in range(4)]}
-    first = {world.scheduler("cpu", "ram", "disk").select(ask()).candidates[0].view.host for _ in range(200)}
+    scheduler = world.scheduler("cpu", "ram", "disk")
+    first = {next(scheduler.select(ask()).candidates).view.host for _ in range(200)}
     assert first == {"h0", "h1", "h2", "h3"}
 
 
@@ -130,22 +140,23 @@ def test_excluded_and_forced_hosts(world: World) -> None:
     scheduler = world.scheduler("compute")
     assert [c.view.host for c in scheduler.select(ask(excluded_hosts=frozenset({"h1"}))).candidates] == ["h2"]
     assert [c.view.host for c in scheduler.select(ask(forced_host="h1")).candidates] == ["h1"]
-    assert scheduler.select(ask(forced_host="h1", excluded_hosts=frozenset({"h1"}))).candidates == []
+    assert list(scheduler.select(ask(forced_host="h1", excluded_hosts=frozenset({"h1"}))).candidates) == []
 
 
 def test_why_and_explain(world: World) -> None:
     world.views = {"c1": [view("h1", used=950), view("h2", used=990), view("h3", up=False)]}
     decision = world.scheduler("compute", "resources").select(ask())
-    assert decision.candidates == []
+    assert list(decision.candidates) == []
     assert decision.why() == (
         "Refused 2 of 3 by resources: ram.short (asked 100, free 50); 1 of 3 by compute: host.down."
     )
-    refused: Any = decision.explain()["refused"]
-    assert refused["h2"] == {"filter": "resources", "code": "ram.short", "figures": {"asked": 100, "free": 10}}
+    refusal = decision.refusal_of(1)
+    assert refusal is not None and (refusal[0].filter, refusal[0].code) == ("resources", "ram.short")
+    assert refusal[1] == {"asked": 100, "free": 10}
     assert "h1" not in decision.why()
-    assert str(pipeline.no_valid_host(decision)).startswith("No valid host was found. Refused")
+    assert str(no_valid_host(decision)).startswith("No valid host was found. Refused")
     world.views = {"c1": []}
-    assert "No host has reported yet." in str(pipeline.no_valid_host(world.scheduler().select(ask())))
+    assert "No host has reported yet." in str(no_valid_host(world.scheduler().select(ask())))
 
 
 def test_cells_that_are_disabled_are_said_to_be(world: World) -> None:
@@ -189,7 +200,9 @@ def test_a_filter_that_raises_costs_only_its_host(world: World, caplog: pytest.L
     with caplog.at_level(logging.ERROR):
         decision = world.scheduler("compute", filters=[Moody(world.setup)]).select(ask())
     assert [c.view.host for c in decision.candidates] == ["h2"]
-    assert decision.refused["h1"][1].code == "filter.failed" and "Moody" in caplog.text
+    refusal = decision.refusal_of(0)
+    assert refusal is not None and refusal[0].code == "filter.failed" and "Moody" in caplog.text
+    assert decision.sifted.stages[-1].trouble == "moody (ZeroDivisionError)"
 
 
 @pytest.mark.parametrize("answer", [None, "much", float("nan"), float("inf")])

@@ -1,0 +1,214 @@
+"""Filters over the host table: which hosts may take an instance, and for each other the first reason why not."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tenter.contracts.filter import Filter, HostFilter, MaskFilter
+from tenter.contracts.scheduling import PlacementRequest
+from tenter.contracts.table import Coded, HostTable, Verdicts
+from tenter.plugins.guard import said
+from tenter.scheduler.watched import Progress
+
+if TYPE_CHECKING:
+    from tenter.contracts.table import BoolArray, IntArray
+
+LOG = logging.getLogger(__name__)
+Filters = Sequence[tuple[str, Filter]]
+FORCED, EARLIER = "forced host", "earlier attempt"
+"""What refuses hosts beside the filters: another host was chosen by an administrator, the host failed before."""
+
+FAILED, STALLED = "filter.failed", "filter.stalled"
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """Hosts that one filter refused with one code. ``figures`` holds one value for all, or a sequence of one for each
+    of ``rows``."""
+
+    filter: str
+    code: str
+    rows: IntArray
+    figures: Mapping[str, object] = field(default_factory=dict)
+
+    def of(self, place: int) -> dict[str, Any]:
+        """Return the figures of the host at a place of ``rows``."""
+        return {name: _plain(value, place) for name, value in self.figures.items()}
+
+
+@dataclass(frozen=True)
+class Stage:
+    """What one filter did: how many hosts it saw, how many passed, and what was wrong with it, if anything."""
+
+    name: str
+    seen: int
+    passed: int
+    trouble: str = ""
+
+
+@dataclass
+class Sifted:
+    """What the filters left of a table."""
+
+    rows: IntArray
+    refusals: list[Refusal] = field(default_factory=list)
+    stages: list[Stage] = field(default_factory=list)
+
+
+def _plain(value: object, place: int) -> object:
+    if isinstance(value, np.ndarray):
+        return value[place].item()
+    if isinstance(value, (list, Coded)):
+        return value[place]
+    return value
+
+
+class Misbehaved(Exception):
+    """A filter gave an answer that is none."""
+
+
+class Sieve:
+    """Filters in the order in which they are asked: masks first, then rules for one host, both as configured."""
+
+    def __init__(self, filters: Filters, budget: float, closed: bool) -> None:
+        """``budget``: seconds that one filter may take for one decision. ``closed``: hosts that a filter which
+        misbehaves has not judged are refused; else they pass."""
+        self.masks = [(name, one) for name, one in filters if isinstance(one, MaskFilter)]
+        self.rules = [(name, one) for name, one in filters if isinstance(one, HostFilter)]
+        self._budget, self._closed = budget, closed
+
+    def sift(
+        self, table: HostTable, request: PlacementRequest, alive: BoolArray, progress: Progress,
+        stalled: Mapping[str, str],
+    ) -> Sifted:  # fmt: skip
+        """Return which of the hosts that ``alive`` names pass. ``stalled`` says of filters that are not to be asked
+        what is wrong with them."""
+        run = _Run(table, request, alive, self._closed)
+        run.chosen()
+        for name, mask in self.masks:
+            if not run.left:
+                break
+            if name in stalled:
+                run.misbehaves(name, STALLED, stalled[name])
+                continue
+            progress.enter(name)
+            try:
+                run.apply(name, mask.mask(table, request))
+            except Exception as exc:
+                LOG.exception("Filter %s failed", name)
+                run.misbehaves(name, FAILED, said(exc))
+        for name, rule in self.rules:
+            if not run.left:
+                break
+            if name in stalled:
+                run.misbehaves(name, STALLED, stalled[name])
+                continue
+            progress.enter(name)
+            run.ask(name, rule, self._budget)
+        return Sifted(np.flatnonzero(run.alive), run.refusals, run.stages)
+
+
+class _Run:
+    """One pass of the filters."""
+
+    def __init__(self, table: HostTable, request: PlacementRequest, alive: BoolArray, closed: bool) -> None:
+        self._table, self._request, self._closed = table, request, closed
+        self.alive = alive
+        self.left = int(np.count_nonzero(alive))
+        self.refusals: list[Refusal] = []
+        self.stages: list[Stage] = []
+
+    def chosen(self) -> None:
+        """Leave only the host that was chosen, and none that failed before."""
+        table, request = self._table, self._request
+        if request.forced_host is not None or request.forced_node is not None:
+            ok = table.every(True)
+            for wanted, names in ((request.forced_host, table.host), (request.forced_node, table.node)):
+                if wanted is not None:
+                    ok &= np.fromiter((name == wanted for name in names), np.bool_, len(table))
+            self.apply(FORCED, Verdicts().also(ok, "host.other"))
+        if request.excluded_hosts:
+            self.apply(EARLIER, Verdicts().also(~table.among(request.excluded_hosts), "host.failed"))
+
+    def apply(self, name: str, verdicts: Verdicts) -> None:
+        """Refuse what a mask filter refuses."""
+        seen = self.left
+        for condition in verdicts.conditions:
+            ok = condition.ok
+            if not isinstance(ok, np.ndarray) or ok.shape != self.alive.shape or ok.dtype != np.bool_:
+                raise Misbehaved("its mask is no array of a truth value for each host")
+            refused = np.flatnonzero(self.alive > ok)
+            if len(refused):
+                figures = {key: _taken(value, refused, len(ok)) for key, value in condition.figures.items()}
+                self.refusals.append(Refusal(name, condition.code, refused, figures))
+                self.alive = self.alive & ok
+                self.left -= len(refused)
+        self.stages.append(Stage(name, seen, self.left))
+
+    def misbehaves(self, name: str, code: str, trouble: str) -> None:
+        """Pass, or refuse, all that is left, because a filter gives no answers."""
+        seen, rows = self.left, np.flatnonzero(self.alive)
+        if self._closed:
+            self._refuse(name, code, rows, {"error": trouble})
+        self.stages.append(Stage(name, seen, self.left, trouble))
+
+    def ask(self, name: str, rule: HostFilter, budget: float) -> None:
+        """Ask a rule about each host that is left, for as long as the budget lasts."""
+        seen, trouble = self.left, ""
+        rows = np.flatnonzero(self.alive).tolist()
+        refused: dict[str, tuple[list[int], list[Mapping[str, object]]]] = {}
+        accepts, view, request = rule.accepts, self._table.view, self._request
+        asked, until = 0, time.monotonic() + budget
+        for row in rows:
+            if not asked % 16 and time.monotonic() > until:
+                break
+            asked += 1
+            try:
+                verdict = accepts(view(row), request)
+                if verdict.ok:
+                    continue
+                code, figures = verdict.code, verdict.figures
+            except Exception as exc:
+                if not trouble:
+                    LOG.exception("Filter %s failed on host %s", name, self._table.host[row])
+                trouble = said(exc)
+                if not self._closed:
+                    continue
+                code, figures = FAILED, {"error": trouble}
+            places, each = refused.setdefault(code, ([], []))
+            places.append(row)
+            each.append(figures)
+        self._collect(name, refused)
+        if asked < len(rows):
+            trouble = f"It took more than {budget:g} s: {len(rows) - asked} of {len(rows)} hosts were not judged."
+            if self._closed:
+                self._refuse(name, STALLED, np.array(rows[asked:], np.int64), {"error": trouble})
+        self.stages.append(Stage(name, seen, self.left, trouble))
+
+    def _collect(self, name: str, refused: Mapping[str, tuple[list[int], list[Mapping[str, object]]]]) -> None:
+        for code, (rows, each) in refused.items():
+            names = {key for figures in each for key in figures}
+            columns: dict[str, object] = {key: [figures.get(key) for figures in each] for key in sorted(names)}
+            self._refuse(name, code, np.array(rows, np.int64), columns)
+
+    def _refuse(self, name: str, code: str, rows: IntArray, figures: Mapping[str, object]) -> None:
+        if len(rows):
+            self.refusals.append(Refusal(name, code, rows, figures))
+            self.alive = self.alive.copy()
+            self.alive[rows] = False
+            self.left -= len(rows)
+
+
+def _taken(value: object, rows: IntArray, length: int) -> object:
+    """Return the figures of some rows: of a column theirs, else the one value that holds for all."""
+    if isinstance(value, (np.ndarray, Coded)):
+        if len(value) != length:
+            raise Misbehaved("a column of figures has not a row for each host")
+        return value[rows] if isinstance(value, np.ndarray) else value.take(rows)
+    return value
