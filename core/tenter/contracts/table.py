@@ -24,6 +24,16 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
+def __getattr__(name: str) -> Any:
+    """Make ``BoolArray``, ``IntArray`` and ``FloatArray`` when somebody imports them: the core does without NumPy."""
+    if name not in ("BoolArray", "IntArray", "FloatArray"):
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    import numpy as np
+    from numpy.typing import NDArray
+
+    return {"BoolArray": NDArray[np.bool_], "IntArray": NDArray[np.int64], "FloatArray": NDArray[np.float64]}[name]
+
+
 @dataclass(frozen=True)
 class Coded(Generic[T]):
     """A column of few distinct values: row i has ``values[codes[i]]`` (as in a database's dictionary encoding).

@@ -9,6 +9,7 @@ from typing import Any, cast
 
 from oslo_config import cfg
 
+from tenter import errors
 from tenter.contracts.base import Plugin
 
 
@@ -64,9 +65,9 @@ KINDS = {
         _driver("volume", "tenter.contracts.volume:VolumeDriver", optional=True),
         _driver("identity", "tenter.contracts.identity:IdentityDriver"),
         _extension("filter", "tenter.scheduler.filters", "tenter.contracts.filter:Filter",
-                   "scheduler.filters", "scheduler.extra_filters"),
+                   "scheduler.filters", "scheduler.extra_filters", check="tenter.plugins.kinds:check_filter"),
         _extension("weigher", "tenter.scheduler.weighers", "tenter.contracts.weigher:Weigher",
-                   "scheduler.weighers", "scheduler.extra_weighers"),
+                   "scheduler.weighers", "scheduler.extra_weighers", check="tenter.plugins.kinds:check_weigher"),
         _extension("feature", "tenter.migration.features", "tenter.contracts.migration:MigrationFeature",
                    "migration.features"),
         _extension("hook", "tenter.hooks", "tenter.contracts.hooks:HookListener", "hooks.enabled",
@@ -75,6 +76,26 @@ KINDS = {
         _extension("extension", "tenter.api.extensions", "tenter.contracts.api:ApiExtension", "api.extensions"),
     )
 }  # fmt: skip
+
+
+def check_filter(cls: type) -> None:
+    """Raise PluginBroken unless a class is a rule for one host or a mask."""
+    from tenter.contracts.filter import HostFilter, MaskFilter
+
+    _check_one_of(cls, HostFilter, MaskFilter)
+
+
+def check_weigher(cls: type) -> None:
+    """Raise PluginBroken unless a class is of a number for one host or of a column."""
+    from tenter.contracts.weigher import ColumnWeigher, HostWeigher
+
+    _check_one_of(cls, HostWeigher, ColumnWeigher)
+
+
+def _check_one_of(cls: type, *bases: type) -> None:
+    if sum(issubclass(cls, base) for base in bases) != 1:
+        raise errors.PluginBroken(f"it must be one of {' and '.join(base.__name__ for base in bases)}.")
+
 
 GROUPS = {kind.name: kind.group for kind in KINDS.values()}
 

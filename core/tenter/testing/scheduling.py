@@ -1,14 +1,20 @@
-"""What the kits of filters and weighers share: the questions that are asked."""
+"""What the kits of filters and weighers share: the questions that are asked, and tables that nobody can write to."""
 
 from __future__ import annotations
 
 import copy
+import dataclasses
 import functools
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import strategies as st
 
 from tenter.contracts.scheduling import HostView, PlacementRequest
+from tenter.contracts.table import HostTable
+from tenter.scheduler.table import table_of
 from tenter.testing.general import PluginConformance
 from tenter.testing.strategies import examples, host_views, placement_requests
 
@@ -35,7 +41,53 @@ class SchedulingConformance(PluginConformance):
         own = (each for each in type(self).__mro__ if {"hosts", "requests"} & set(vars(each)))
         return copy.deepcopy(_questions(next(own)))
 
+    @pytest.fixture
+    def table(self, questions: list[Question]) -> HostTable:
+        """All hosts of the questions, a row each, in their order."""
+        return read_only(table_of([host for host, _ in questions]))
+
 
 @functools.cache
 def _questions(cls: type[SchedulingConformance]) -> list[Question]:
     return examples(st.tuples(cls.hosts(), cls.requests()), 100)
+
+
+def read_only(table: HostTable) -> HostTable:
+    """Return the table; whoever writes to one of its arrays gets a ValueError."""
+    for array in _arrays(table):
+        array.setflags(write=False)
+    return table
+
+
+def alone(host: HostView) -> HostTable:
+    """Return a table of one host."""
+    return read_only(table_of([host]))
+
+
+def _arrays(value: object) -> Iterator[np.ndarray[Any, Any]]:
+    if isinstance(value, np.ndarray):
+        yield value
+    elif isinstance(value, Mapping):
+        for each in value.values():
+            yield from _arrays(each)
+    elif dataclasses.is_dataclass(value):
+        for field in dataclasses.fields(value):
+            yield from _arrays(getattr(value, field.name))
+
+
+def contents(value: object) -> object:
+    """Return all that a table, a host or a request holds, in a form that can be compared with that of another time."""
+    if isinstance(value, np.ndarray):
+        return value.dtype.str, value.shape, value.tobytes()
+    if isinstance(value, Mapping):
+        return sorted((repr(key), contents(each)) for key, each in value.items())
+    if dataclasses.is_dataclass(value):
+        return [contents(getattr(value, field.name)) for field in dataclasses.fields(value)]
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return [contents(each) for each in value]
+    return repr(sorted(map(repr, value)) if isinstance(value, (set, frozenset)) else value)
+
+
+def others(number: int, count: int) -> tuple[int, ...]:
+    """Return a few of ``count`` rows to look at for question ``number``: different ones for each."""
+    return tuple(dict.fromkeys((number + step) % count for step in (0, 1, count // 3, count - 5)))

@@ -11,7 +11,7 @@ from oslo_config import cfg
 
 from tenter import errors, plugins
 from tenter.conf import new_conf
-from tenter.contracts.filter import HostFilter
+from tenter.contracts.filter import Filter
 from tenter.contracts.virt import VirtDriver
 from tenter_plugins.virt.fake import FakeDriver
 from tests.unit.plugins.conftest import Install
@@ -21,7 +21,7 @@ MODULE = """
     import sys
     from oslo_config import cfg
     from tenter import errors
-    from tenter.contracts.filter import ACCEPT, HostFilter
+    from tenter.contracts.filter import ACCEPT, Filter, HostFilter, MaskFilter
     from tenter.contracts.virt import VirtDriver
 
     class Undeclared(HostFilter):
@@ -44,6 +44,13 @@ MODULE = """
 
     class Nonsense(Good):
         contract = "filter one"
+
+    class Neither(Filter):
+        contract = "filter 1.0"
+
+    class Both(Good, MaskFilter):
+        def mask(self, table, request):
+            return ACCEPT
 
     class Unfinished(HostFilter):
         contract = "filter 1.0"
@@ -79,7 +86,7 @@ MODULE = """
 def acme(install: Install) -> None:
     """The distribution acme, with a filter for each class above and entry points that are wrong otherwise."""
     classes = ("Undeclared", "Good", "Inherits", "Newer", "Older", "Nonsense", "Unfinished", "Raising", "Mute",
-               "Exiting", "Away", "Clashing", "Odd", "VALUE", "VirtDriver")  # fmt: skip
+               "Neither", "Both", "Exiting", "Away", "Clashing", "Odd", "VALUE", "VirtDriver")  # fmt: skip
     values = {name: f"acme_filters:{name}" for name in classes}
     values |= {"Lost": "acme_lost:Thing", "Gone": "acme_filters:Gone", "Malformed": "acme filters",
                "Quits": "acme_quits:Thing", "Spoilt": "acme_spoilt:Thing", "Claims": "acme_claims:Thing"}  # fmt: skip
@@ -88,8 +95,8 @@ def acme(install: Install) -> None:
     install("acme", {FILTERS: values}, sources, version="2.5")
 
 
-def _load(conf: cfg.ConfigOpts, name: str) -> HostFilter:
-    return plugins.load("filter", name, HostFilter, conf, Path(conf.state_dir))
+def _load(conf: cfg.ConfigOpts, name: str) -> Filter:
+    return plugins.load("filter", name, Filter, conf, Path(conf.state_dir))
 
 
 @pytest.mark.parametrize("name", ["Good", "Inherits"])
@@ -107,6 +114,8 @@ def test_a_good_one_has_its_options_and_a_directory_of_its_own(acme: None, conf:
         ("Older", ["'filter 0.9'"]),
         ("Nonsense", ["'filter one'"]),
         ("Unfinished", ["lacks what its contract asks for: accepts"]),
+        ("Neither", ["cannot be used: it must be one of HostFilter and MaskFilter. Install a release of acme"]),
+        ("Both", ["cannot be used: it must be one of HostFilter and MaskFilter."]),
         ("Raising", ["cannot start: no such bus, but another (RuntimeError)"]),
         ("Mute", ["cannot start: KeyError"]),
         ("Exiting", ["cannot start: 3 (SystemExit)"]),
@@ -118,8 +127,8 @@ def test_a_good_one_has_its_options_and_a_directory_of_its_own(acme: None, conf:
         ("Quits", ["cannot be imported: bye (SystemExit)"]),
         ("Spoilt", ["cannot be imported", "SyntaxError"]),
         ("Claims", ["cannot be imported: never (AssertionError)"]),
-        ("VirtDriver", ["tenter.contracts.virt.VirtDriver, which is no HostFilter"]),
-        ("VALUE", ["Verdict(", "no HostFilter"]),
+        ("VirtDriver", ["tenter.contracts.virt.VirtDriver, which is no Filter"]),
+        ("VALUE", ["Verdict(", "no Filter"]),
     ],
 )
 def test_a_broken_one_says_why_and_whose_it_is(acme: None, conf: cfg.ConfigOpts, name: str, words: list[str]) -> None:
@@ -201,14 +210,14 @@ def test_a_distribution_without_name(install: Install, conf: cfg.ConfigOpts, tmp
 def test_what_is_not_wanted_is_not_imported(acme: None, conf: cfg.ConfigOpts) -> None:
     assert "Quits" in plugins.names("filter")
     plugins.check_installed("filter", "Good")
-    plugins.load_class("filter", "ComputeFilter", HostFilter)
+    plugins.load_class("filter", "ComputeFilter", Filter)
     assert not [name for name in sys.modules if name.startswith("acme")]
 
 
 def test_a_broken_extension_is_left_out(acme: None, conf: cfg.ConfigOpts, caplog: pytest.LogCaptureFixture) -> None:
     wanted = ["Raising", "Unheard", "Good", "Newer", "Exiting", "Quits", "ComputeFilter"]
     with caplog.at_level(logging.ERROR, "tenter.plugins"):
-        found = plugins.load_all("filter", wanted, HostFilter, conf, Path(conf.state_dir))
+        found = plugins.load_all("filter", wanted, Filter, conf, Path(conf.state_dir))
     assert [name for name, _ in found] == ["Good", "ComputeFilter"]
     assert len([record for record in caplog.records if record.name.startswith("tenter.plugins")]) == 5
     assert all(plugin.setup.host == conf.host for _, plugin in found)

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import copy
 import math
 
-from tenter.contracts.filter import ACCEPT, HostFilter, Verdict
+import numpy as np
+
+from tenter.contracts.filter import ACCEPT, Filter, HostFilter, MaskFilter, Verdict
 from tenter.contracts.scheduling import HostView, PlacementRequest
-from tenter.contracts.weigher import HostWeigher
+from tenter.contracts.table import ACCEPT_ALL, FloatArray, HostTable, IntArray, Verdicts
+from tenter.contracts.weigher import ColumnWeigher, HostWeigher
 
 
-class Enabled(HostFilter):
+class Enabled(MaskFilter):
     """Honest."""
 
     contract = "filter 1.0"
 
-    def accepts(self, host: HostView, request: PlacementRequest) -> Verdict:
-        return ACCEPT if host.enabled else Verdict.reject("host.disabled", reason=host.disabled_reason)
+    def mask(self, table: HostTable, request: PlacementRequest) -> Verdicts:
+        disabled = Verdicts().also(table.enabled, "host.disabled", reason=table.disabled_reason)
+        return disabled.also(table.io_ops < 500, "io.busy", io_ops=table.io_ops, most=500)
 
 
 class Moody(HostFilter):
@@ -75,13 +80,153 @@ class Boolean(HostFilter):
         return host.enabled  # type: ignore[return-value]
 
 
-class Traits(HostWeigher):
+class Strict(HostFilter):
+    """Wants to be shown a host, and no row of a table that is one."""
+
+    contract = "filter 1.0"
+
+    def accepts(self, host: HostView, request: PlacementRequest) -> Verdict:
+        return ACCEPT if type(host) is HostView else Verdict.reject("host.strange")
+
+
+class Neither(Filter):
+    """Is of no kind: nobody can ask it."""
+
+    contract = "filter 1.0"
+
+
+class Most(MaskFilter):
+    """Compares hosts with one another."""
+
+    contract = "filter 1.0"
+
+    def mask(self, table: HostTable, request: PlacementRequest) -> Verdicts:
+        return Verdicts().also(table.instances >= table.instances.mean(), "instances.few")
+
+
+class Counting(MaskFilter):
+    """Says how many others it refused."""
+
+    contract = "filter 1.0"
+
+    def mask(self, table: HostTable, request: PlacementRequest) -> Verdicts:
+        return Verdicts().also(table.up, "host.down", others=int((~table.up).sum()))
+
+
+class Recoded(MaskFilter):
+    """Takes what a column could hold for what it holds."""
+
+    contract = "filter 1.0"
+
+    def mask(self, table: HostTable, request: PlacementRequest) -> Verdicts:
+        return Verdicts().also(table.every(len(table.zone.values) < 3), "zones.many")
+
+
+class First(MaskFilter):
+    """Speaks of the first host only."""
+
+    contract = "filter 1.0"
+
+    def mask(self, table: HostTable, request: PlacementRequest) -> Verdicts:
+        return Verdicts().also(table.enabled[:1], "host.disabled")
+
+
+class Numbers(MaskFilter):
+    """Says yes and no in numbers."""
+
+    contract = "filter 1.0"
+
+    def mask(self, table: HostTable, request: PlacementRequest) -> Verdicts:
+        return Verdicts().also(table.enabled.astype(np.int64), "host.disabled")  # type: ignore[arg-type]
+
+
+class Brief(MaskFilter):
+    """Has a figure for one host where it refuses many."""
+
+    contract = "filter 1.0"
+
+    def mask(self, table: HostTable, request: PlacementRequest) -> Verdicts:
+        return Verdicts().also(table.enabled, "host.disabled", instances=table.instances[:1])
+
+
+class Busiest(MaskFilter):
+    """Believes that there is always a host."""
+
+    contract = "filter 1.0"
+
+    def mask(self, table: HostTable, request: PlacementRequest) -> Verdicts:
+        return ACCEPT_ALL if table.io_ops.max() < 0 else ACCEPT_ALL
+
+
+class Scribbles(MaskFilter):
+    """Writes to what all share."""
+
+    contract = "filter 1.0"
+
+    def mask(self, table: HostTable, request: PlacementRequest) -> Verdicts:
+        table.enabled[table.failed_builds > 10] = False
+        return Verdicts().also(table.enabled, "host.disabled")
+
+
+class Locksmith(MaskFilter):
+    """Writes to what it was told not to, and puts the seal back."""
+
+    contract = "filter 1.0"
+
+    def mask(self, table: HostTable, request: PlacementRequest) -> Verdicts:
+        table.enabled.setflags(write=True)
+        table.enabled[table.failed_builds > 10] = False
+        table.enabled.setflags(write=False)
+        return ACCEPT_ALL
+
+
+class Sorts(MaskFilter):
+    """Brings the names of the hosts into an order."""
+
+    contract = "filter 1.0"
+
+    def mask(self, table: HostTable, request: PlacementRequest) -> Verdicts:
+        table.host.sort()  # type: ignore[attr-defined]
+        return ACCEPT_ALL
+
+
+class Unspoken(MaskFilter):
+    """Refuses without a code."""
+
+    contract = "filter 1.0"
+
+    def mask(self, table: HostTable, request: PlacementRequest) -> Verdicts:
+        return Verdicts().also(table.enabled, "")
+
+
+class Unwritable(MaskFilter):
+    """Says why in a column of what no JSON has."""
+
+    contract = "filter 1.0"
+
+    def mask(self, table: HostTable, request: PlacementRequest) -> Verdicts:
+        return Verdicts().also(table.every(False), "traits.missing", host=table.traits)
+
+
+class Compares(MaskFilter):
+    """Compares with the request that it was shown before."""
+
+    contract = "filter 1.0"
+    before: PlacementRequest | None = None
+
+    def mask(self, table: HostTable, request: PlacementRequest) -> Verdicts:
+        same, self.before = self.before == request, copy.deepcopy(request)
+        return Verdicts().also(table.every(same), "request.new")
+
+
+class Traits(ColumnWeigher):
     """Prefers hosts with more traits. Honest."""
 
     contract = "weigher 1.0"
+    aggregate_multiplier = "traits_weight_multiplier"
 
-    def weigh(self, host: HostView, request: PlacementRequest) -> float:
-        return float(len(host.traits))
+    def weights(self, table: HostTable, request: PlacementRequest) -> FloatArray:
+        return table.traits.numbers(len)
 
     def multiplier(self) -> float:
         return 1.0
@@ -129,3 +274,72 @@ class Unversioned(HostWeigher):
 
     def multiplier(self) -> float:
         return 1.0
+
+
+class Column(ColumnWeigher):
+    """Counts instances. Base of liars."""
+
+    contract = "weigher 1.0"
+
+    def weights(self, table: HostTable, request: PlacementRequest) -> FloatArray | IntArray:
+        return table.instances
+
+    def multiplier(self) -> float:
+        return 1.0
+
+
+class Share(Column):
+    """Says how many of all instances a host has."""
+
+    def weights(self, table: HostTable, request: PlacementRequest) -> FloatArray:
+        return table.instances / max(int(table.instances.sum()), 1)
+
+
+class Ranks(Column):
+    """Counts rows."""
+
+    def weights(self, table: HostTable, request: PlacementRequest) -> IntArray:
+        return np.arange(len(table))
+
+
+class Half(Column):
+    """Has half the precision."""
+
+    def weights(self, table: HostTable, request: PlacementRequest) -> FloatArray:
+        return table.instances.astype(np.float32)  # type: ignore[return-value]
+
+
+class Single(Column):
+    """Has one number for all."""
+
+    def weights(self, table: HostTable, request: PlacementRequest) -> FloatArray:
+        return np.zeros(1)
+
+
+class Eager(Column):
+    """Believes that there is always a host."""
+
+    def weights(self, table: HostTable, request: PlacementRequest) -> IntArray:
+        return table.instances + 0 * int(table.instances.max())
+
+
+class Unmeasured(Column):
+    """Takes what was not measured for a number."""
+
+    def weights(self, table: HostTable, request: PlacementRequest) -> FloatArray:
+        nothing = np.full(len(table), np.nan)
+        return table.metrics.get("cpu.percent", nothing)
+
+
+class Drains(Column):
+    """Empties what it was lent."""
+
+    def weights(self, table: HostTable, request: PlacementRequest) -> IntArray:
+        table.resources.pop("VCPU", None)  # type: ignore[attr-defined]
+        return table.instances
+
+
+class Keyless(Column):
+    """Has two words for a key."""
+
+    aggregate_multiplier = "weight of instances"
