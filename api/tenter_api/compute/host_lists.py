@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from tenter import errors
 from tenter.cells.cells import Cell, Cells
+from tenter.store import aggregates
 from tenter.store import services as store
 from tenter.store.engine import Database
 
@@ -34,25 +35,55 @@ class HostLists:
 
     def services(self) -> list[dict[str, Any]]:
         """Return all services by host, computes and conductors; ``binary`` as clients know it, and with their
-        ``zone``."""
+        ``zone``: that of a compute is its aggregates', else its own."""
         down_after = self._down_after()
         rows = self._rows(lambda cell: store.list_services(cell.db, down_after))
         rows += store.list_conductors(self._api_db, down_after)
+        zones = aggregates.zones(self._api_db)
         for row in rows:
             row["binary"] = shown_binary(row["binary"])
             if row["zone"] is None:
                 row["zone"] = "internal"
+            else:
+                row["zone"] = zones.get(row["host"], row["zone"])
         return sorted(rows, key=lambda row: (row["host"], row["binary"]))
 
     def change_service(self, uuid: str, **values: Any) -> None:
         """Change a service in the cell that has it. Raises NotFound."""
         self._in_its_cell(uuid, lambda db: store.update_service(db, uuid, **values))
 
-    def delete_service(self, uuid: str) -> None:
-        """Delete a service and the nodes it reported. Raises NotFound, Conflict if instances are on them."""
+    def delete_service(self, uuid: str, host: str) -> None:
+        """Delete a service of that host, with the nodes it reported and its membership in aggregates.
+
+        Raises NotFound, Conflict if instances are on them.
+        """
         if store.delete_conductor(self._api_db, uuid):
             return
         self._in_its_cell(uuid, lambda db: store.delete_service(db, uuid))
+        aggregates.forget_host(self._api_db, host)
+
+    def check_host(self, host: str) -> None:
+        """Raise NotFound unless there is a compute of that name."""
+        answers = self._cells.ask(lambda cell: store.list_services(cell.db, 0.0, host))
+        found = {(row["host"], shown_binary(row["binary"])) for rows in answers.found.values() for row in rows}
+        if (host, COMPUTE) not in found:
+            raise self.missing(errors.NotFound(f"Compute host {host} could not be found."))
+
+    def check_moves(self, moves: Sequence[aggregates.Move], error: type[errors.TenterError]) -> None:
+        """Raise ``error`` if a host has instances, which would come into another zone with it; Unavailable if nobody
+        can say so now."""
+        hosts = [move.host for move in moves]
+        answers = self._cells.ask(lambda cell: store.zones_and_instances(cell.db, hosts))
+        known = {host: found for rows in answers.found.values() for host, found in rows.items()}
+        for host, before, after in moves:
+            own, count = known.get(host, (None, 0))
+            if count and (before or own) != (after or own):
+                raise error(
+                    f"Host {host} cannot come from the availability zone {before or own!r} into {after or own!r}: it "
+                    f"has {count} instance(s), which stay in their zone. Move them to other hosts first."
+                )
+        if answers.away and not known.keys() >= set(hosts):
+            raise self._cells.asking.unavailable("A cell in which these hosts may be")
 
     def nodes(self) -> list[dict[str, Any]]:
         """Return all nodes by UUID."""

@@ -61,8 +61,11 @@ def _keypairs(services: Services) -> dict[str, Any]:
 
 def _hosts(services: Services) -> dict[str, Any]:
     hosts = HostLists(services.fabric.api_db, services.fabric.cells, lambda: services.conf.compute.service_down_time)
-    max_limit = services.conf.api.max_limit
+    db, max_limit = services.fabric.api_db, services.conf.api.max_limit
     return {
+        "/os-aggregates": aggregates.Aggregates(db, hosts),
+        "/os-aggregates/{id}": aggregates.AggregateItem(db, hosts),
+        "/os-aggregates/{id}/action": aggregates.AggregateAction(db, hosts),
         "/os-availability-zone": availability_zones.Zones(hosts),
         "/os-availability-zone/detail": availability_zones.ZonesDetail(hosts),
         "/os-hypervisors": hypervisors.Hypervisors(hosts, max_limit),
@@ -85,7 +88,6 @@ def _facts(services: Services) -> dict[str, Any]:
         "/os-quota-sets/{id}/detail": quotas.QuotaSetDetail(held, services.identity),
         "/os-quota-sets/{id}/defaults": quotas.QuotaSetDefaults(held, services.identity),
         "/os-quota-class-sets/{id}": quotas.QuotaClassSet(held),
-        "/os-aggregates": aggregates.Aggregates(),
         "/extensions": extensions.Extensions(),
         "/extensions/{alias}": extensions.ExtensionItem(),
     }

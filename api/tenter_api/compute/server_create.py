@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import secrets
 import string
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -47,6 +48,20 @@ class Made:
     admin_password: str
     disk_config: str
     wants_reservation: bool
+
+
+@dataclass(frozen=True)
+class _Destination:
+    """Where servers shall go; ``strict`` if the zone must be the chosen host's."""
+
+    zone: str | None = None
+    host: str | None = None
+    node: str | None = None
+    strict: bool = field(default=False, kw_only=True)
+
+    @property
+    def forced(self) -> bool:
+        return bool(self.host or self.node)
 
 
 def generate_password() -> str:
@@ -121,7 +136,7 @@ class ServerCreator:
         low, high = self._counts(server)
         flavor = self._flavor(server["flavorRef"], caller)
         image = usable_image(self._services, _image_id(server), caller.project_id, flavor)
-        zone, host = self._destination(server, caller)
+        destination = self._destination(server, caller)
         name = _name(server, high)
         password = server.get("adminPass") or generate_password()
         key_name = server.get("key_name")
@@ -136,8 +151,9 @@ class ServerCreator:
             user_data=server.get("user_data"),
             metadata=limited_metadata(self._services, caller.project_id, server.get("metadata")),
             config_drive=truth(server.get("config_drive", True)),
-            zone=zone,
-            forced_host=host,
+            zone=destination.zone,
+            forced_host=destination.host,
+            forced_node=destination.node,
             min_count=low,
             max_count=high,
             hints=_hints(body),
@@ -182,23 +198,23 @@ class ServerCreator:
         except errors.NotFound:
             raise errors.Invalid(f"Flavor {flavorid[:255]} could not be found.") from None
 
-    def _destination(self, server: Mapping[str, Any], caller: Caller) -> tuple[str | None, str | None]:
-        """Return the zone asked for and the host that an administrator chose."""
-        zone, host, node = _parse_zone(server.get("availability_zone"))
+    def _destination(self, server: Mapping[str, Any], caller: Caller) -> _Destination:
+        """Return the zone asked for, and the host and node that an administrator chose."""
+        wanted = _parse_zone(server.get("availability_zone"))
         named = server.get("host"), server.get("hypervisor_hostname")
         if any(named):
-            if host or node:
+            if wanted.forced:
                 raise errors.Invalid(
                     "A host can be chosen by its name or by the availability zone (zone:host), not by both."
                 )
-            host, node = named
-        if (host or node) and not caller.is_admin:
+            wanted = _Destination(wanted.zone, *named, strict=True)
+        if wanted.forced and not caller.is_admin:
             raise errors.Forbidden("Policy doesn't allow this to be done: only administrators choose hosts.")
-        if not (zone or host or node):
-            return None, None
+        if not (wanted.zone or wanted.forced):
+            return wanted
         known, complete = self._services.servers.hosts()
         try:
-            return _known_destination(known, zone, host, node)
+            return _known_destination(known, wanted)
         except errors.Invalid:
             if complete:
                 raise
@@ -286,36 +302,39 @@ def _boot_image(devices: Sequence[Mapping[str, Any]], image_id: str | None) -> s
     return str(of_device)
 
 
-def _parse_zone(text: str | None) -> tuple[str | None, str | None, str | None]:
-    """Return zone, host and node of ``zone[:host[:node]]``. Raises Invalid."""
+def _parse_zone(text: str | None) -> _Destination:
+    """Return what ``zone[:host[:node]]`` says. Raises Invalid."""
     if text is None:
-        return None, None, None
+        return _Destination()
     parts = text.split(":")
     if len(parts) > 3:
         raise errors.Invalid(
             "Unable to parse availability_zone: it must look like zone, zone:host or zone:host:node."
         )
-    zone, host, node = (*parts, *[""] * (3 - len(parts)))
-    return zone or None, host or None, node or None
+    return _Destination(*(part or None for part in parts))
 
 
-def _known_destination(
-    known: Sequence[tuple[str, str, str]], zone: str | None, host: str | None, node: str | None
-) -> tuple[str | None, str | None]:
-    if host or node:
-        host, of_host = _known_host(known, host, node)
-        # A zone that the chosen host is not in would never hold it.
-        return (zone if zone == of_host else None), host
-    if zone not in {of_host for _, _, of_host in known}:
-        raise errors.Invalid(f"The requested availability zone {zone!r} is not available")
-    return zone, None
-
-
-def _known_host(known: Sequence[tuple[str, str, str]], host: str | None, node: str | None) -> tuple[str, str]:
-    for of_host, of_node, zone in known:
-        if host in (None, of_host) and node in (None, of_node):
-            return of_host, zone
-    raise errors.Invalid(f"Compute host {host or node} could not be found.")
+def _known_destination(known: Sequence[tuple[str, str, str]], wanted: _Destination) -> _Destination:
+    zone = wanted.zone
+    if not wanted.forced:
+        if zone not in {of_host for _, _, of_host in known}:
+            raise errors.Invalid(f"The requested availability zone {zone!r} is not available")
+        return wanted
+    fits = {
+        of_host
+        for host, node, of_host in known
+        if wanted.host in (None, host) and wanted.node in (None, node)
+    }
+    if not fits:
+        raise errors.Invalid(f"Compute host {wanted.host or wanted.node} could not be found.")
+    if zone is None or zone in fits:
+        return wanted
+    if wanted.strict:
+        raise errors.Invalid(
+            f"Compute host {wanted.host or wanted.node} is in the availability zone {min(fits)!r}, not in {zone!r}."
+        )
+    # "nova:host" is how clients say "that host" wherever it is; a zone that it is not in would never hold it.
+    return dataclasses.replace(wanted, zone=None)
 
 
 def _network(item: Mapping[str, Any], count: int) -> RequestedNetwork:

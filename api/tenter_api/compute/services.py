@@ -77,7 +77,8 @@ class ServiceItem:
     @operation(role=ADMIN)
     def on_delete(self, req: falcon.Request, resp: falcon.Response, service: str) -> None:
         """Forget a service and its nodes, if no servers are on them."""
-        self._hosts.delete_service(self._find(req.context.version.minor, service)["uuid"])
+        row = self._find(req.context.version.minor, service)
+        self._hosts.delete_service(row["uuid"], row["host"])
         resp.status = falcon.HTTP_204
 
     def _by_verb(self, minor: int, verb: str, body: dict[str, Any]) -> dict[str, Any]:

@@ -19,6 +19,7 @@ import sqlalchemy as sa
 from tenter import errors
 from tenter.cells.cells import Cell, Cells
 from tenter.cells.query import ServerQuery
+from tenter.store import aggregates
 from tenter.store.api_schema import operations, places
 from tenter.store.cell_schema import compute_nodes, instances
 from tenter.store.columns import Json
@@ -255,7 +256,8 @@ class ServerReader:
         return rows[: query.limit]
 
     def hosts(self) -> tuple[Sequence[tuple[str, str, str]], bool]:
-        """Return host, node and availability zone of every compute node, and whether all cells have answered."""
+        """Return host, node and availability zone of every compute node, and whether all cells have answered. A zone
+        is that of the host's aggregates, else that of its configuration."""
         query = sa.select(compute_nodes.c.host, compute_nodes.c.hypervisor_hostname, compute_nodes.c.availability_zone)
 
         def nodes(cell: Cell) -> Sequence[tuple[str, str, str]]:
@@ -263,7 +265,9 @@ class ServerReader:
                 return [(row[0], row[1], row[2]) for row in connection.execute(query)]
 
         answers = self._cells.ask(nodes)
-        return [node for found in answers.found.values() for node in found], not answers.away
+        zones = aggregates.zones(self._api_db)
+        known = [(host, node, zones.get(host, zone)) for found in answers.found.values() for host, node, zone in found]
+        return known, not answers.away
 
 
 def _get_in_cell(cell: Cell, uuid: str, columns: Sequence[str]) -> dict[str, Any] | None:

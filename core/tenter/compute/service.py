@@ -9,6 +9,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import sqlalchemy as sa
+
 from tenter import errors, objects, plugins
 from tenter.cells import Cell
 from tenter.compute import guest_audit, power_sync
@@ -30,7 +32,7 @@ from tenter.operations.kinds import all_kinds
 from tenter.operations.membership import Member
 from tenter.operations.model import COMPUTE
 from tenter.operations.runner import Runner, Source
-from tenter.store import cell_schema, hosts, instances, nodes, presence
+from tenter.store import aggregates, cell_schema, hosts, instances, nodes, presence
 
 LOG = logging.getLogger(__name__)
 
@@ -73,7 +75,7 @@ class ComputeService:
         self.host: str = self._conf.host
         self._member = Member(
             cell.db, cell_schema.services, fabric.state_dir, presence.COMPUTE, self.host,
-            self._conf.compute.report_interval, self._conf.compute.service_down_time, hosts.rename,
+            self._conf.compute.report_interval, self._conf.compute.service_down_time, self._renamed,
         )  # fmt: skip
         self.uuid = self._member.uuid
         self._guests = Guests(
@@ -147,6 +149,11 @@ class ComputeService:
             self._on_lost(str(exc))
             raise
         self._record(found)
+
+    def _renamed(self, connection: sa.Connection, earlier: str, host: str) -> None:
+        # First where it is committed at once: if the cell's transaction then fails, the next start does both again.
+        aggregates.rename_host(self._fabric.api_db, earlier, host)
+        hosts.rename(connection, earlier, host)
 
     def _record(self, found: list[NodeInventory]) -> None:
         conf = self._conf.compute

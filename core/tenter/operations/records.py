@@ -69,7 +69,10 @@ def instance_rows(
             "root_device_name": request.root_device_name or "/dev/vda", "metadata": dict(request.metadata),
             "tags": sorted(request.tags), "hints": dict(request.hints),
             "security_groups": list(request.security_groups), "network_info": [], "fault": None, "handle": None,
-            "spec": {"request": {**primitive, "tenter_object.data": data}, "forced_host": request.forced_host},
+            "spec": {
+                "request": {**primitive, "tenter_object.data": data},
+                "forced_host": request.forced_host, "forced_node": request.forced_node,
+            },
             "created_at": at, "updated_at": at, "launched_at": None, "terminated_at": None,
         })  # fmt: skip
     return rows

@@ -64,6 +64,7 @@ class CreateServers:
     config_drive: bool = True
     zone: str | None = None
     forced_host: str | None = None
+    forced_node: str | None = None
     min_count: int = 1
     max_count: int = 1
     hints: Mapping[str, Any] = field(default_factory=dict)

@@ -3,7 +3,7 @@ One query each."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -13,6 +13,8 @@ from tenter import errors
 from tenter.store import api_schema, leftovers
 from tenter.store.cell_schema import claims, compute_nodes, instances, inventories, services
 from tenter.store.engine import Database, now
+
+_AT_ONCE = 500
 
 
 def list_services(
@@ -102,6 +104,18 @@ def servers_on_nodes(db: Database, node_uuids: Iterable[str]) -> dict[str, list[
     with db.read() as connection:
         for node_uuid, uuid, name in connection.execute(query):
             found.setdefault(node_uuid, []).append({"uuid": uuid, "name": name})
+    return found
+
+
+def zones_and_instances(db: Database, hosts: Sequence[str]) -> dict[str, tuple[str, int]]:
+    """Return, of those hosts that there are, the zone of their own configuration and how many instances they have."""
+    found: dict[str, tuple[str, int]] = {}
+    with db.read() as connection:
+        for start in range(0, len(hosts), _AT_ONCE):
+            query = sa.select(compute_nodes.c.host, compute_nodes.c.availability_zone, _count().label("count"))
+            query = query.where(compute_nodes.c.host.in_(hosts[start : start + _AT_ONCE]))
+            for host, zone, count in connection.execute(query):
+                found[host] = (zone, found.get(host, (zone, 0))[1] + count)
     return found
 
 

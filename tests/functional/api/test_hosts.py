@@ -237,12 +237,6 @@ def test_zones(world: World) -> None:
     assert zone["hosts"]["b"]["nova-compute"]["available"] is True
 
 
-def test_there_are_no_aggregates(world: World) -> None:
-    assert world.admin.get("/os-aggregates") == {"aggregates": []}
-    world.member.get("/os-aggregates", status=403)
-    world.admin.send("POST", "/os-aggregates", {"aggregate": {"name": "a"}}, status=405)
-
-
 def test_unknown_extension(world: World) -> None:
     world.member.get("/extensions/os-none", status=404)
 

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from tenter.store import migrate
+from tenter.store import api_schema, migrate
 from tenter.store.engine import Database, sqlite_url
+from tests.helpers import postgres
 
 
 @pytest.fixture
@@ -19,6 +20,27 @@ def api_db(tmp_path: Path) -> Iterator[Database]:
 def cell_db(tmp_path: Path) -> Iterator[Database]:
     """A cell database with its schema."""
     yield from _database(tmp_path / "cell.sqlite", "cell")
+
+
+@pytest.fixture(scope="session")
+def postgres_url() -> Iterator[str]:
+    """The URL of a database of a PostgreSQL server, which is started for it."""
+    if postgres.programs() is None:
+        pytest.skip("PostgreSQL's programs are not installed (apt install postgresql)")
+    pytest.importorskip("psycopg")
+    with postgres.server() as url:
+        yield url
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def any_api_db(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
+    """An API database with its tables, on each kind of database that is there."""
+    url = sqlite_url(tmp_path / "api.sqlite") if request.param == "sqlite" else request.getfixturevalue("postgres_url")
+    db = Database(url)
+    api_schema.metadata.drop_all(db.engine)
+    api_schema.metadata.create_all(db.engine)
+    yield db
+    db.close()
 
 
 def _database(path: Path, which: str) -> Iterator[Database]:

@@ -200,9 +200,7 @@ def test_damage_is_found_and_corrected(creator: Creator, db: Database) -> None:
         connection.execute(sa.update(table).where(table.c.resource == "cores").values(used=99))
         connection.execute(sa.update(table).where(table.c.resource == "ram").values(used=0))
         connection.execute(sa.delete(table).where(table.c.resource.in_(["instances", "key_pairs"])))
-        connection.execute(
-            sa.insert(table).values(owner_kind="project", owner="gone", resource="cores", used=5)
-        )
+        connection.execute(sa.insert(table).values(owner_kind="project", owner="gone", resource="cores", used=5))
     found = quota.recount(db)
     assert [(d.owner.id, d.resource, d.recorded, d.counted) for d in found] == [
         ("gone", "cores", 5, 0), ("p", "cores", 99, 6), ("p", "instances", 0, 3), ("p", "ram", 0, 1536),
