@@ -13,9 +13,9 @@ from tenter import errors
 from tenter.cells import Cell
 from tenter.conductor.problems import Problem, in_one_database, only_reported
 from tenter.operations import delete, faults
-from tenter.operations.build import amounts
 from tenter.operations.findings import Finding
 from tenter.operations.model import CONDUCTOR
+from tenter.operations.placement import amounts
 from tenter.store import claims, instances, operations
 from tenter.store.cell_schema import claims as claims_table
 from tenter.store.cell_schema import compute_nodes, inventories, leftovers

@@ -10,7 +10,7 @@ from oslo_log import _options as log_options  # what its own entry point of oslo
 from oslo_log import log as oslo_logging
 
 from tenter import __version__
-from tenter.conf import api, cells, compute, database, fabric, hooks, migration, operations, quota, scheduler
+from tenter.conf import api, cells, compute, database, fabric, hooks, migration, operations, pci, quota, scheduler
 from tenter.conf.files import Known, files_to_read, names_by_section
 
 SECTIONS: dict[str, Sequence[cfg.Opt]] = {
@@ -23,6 +23,7 @@ SECTIONS: dict[str, Sequence[cfg.Opt]] = {
     "migration": migration.OPTS,
     "notifications": hooks.NOTIFICATION_OPTS,
     "operations": operations.OPTS,
+    "pci": pci.OPTS,
     "quota": quota.OPTS,
     "scheduler": scheduler.OPTS,
 }

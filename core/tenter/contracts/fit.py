@@ -24,7 +24,7 @@ from tenter.contracts.scheduling import HostView, PlacementRequest, Provider, Re
 MAX_GROUPS = 128
 """The most resource groups of one request."""
 
-MAX_STEPS = 5000
+MAX_STEPS = 1000
 """How many choices are tried before the search gives up."""
 
 CODES = {"VCPU": "cpu", "MEMORY_MB": "ram", "DISK_GB": "disk"}
@@ -198,12 +198,19 @@ class _Search:
                 free -= self._host.load.get(name, 0)
             if asked > free:
                 return Misfit(f"{_word(name)}.short", self._demands[of_class[0]].group, {"asked": asked, "free": free})
+            least = min(self._demands[index].amounts[name] for index in of_class)
+            if len(of_class) > sum(self._room(kind, name) // least * len(self._kinds[kind].uuids) for kind in kinds):
+                return self._all_at_once()
         for mark in {mark for demand in self._demands for mark in demand.marks}:
             marked = [index for index, demand in enumerate(self._demands) if mark in demand.marks]
             kinds = {kind for index in marked for kind in self._eligible[index]}
             if len(marked) > sum(len(self._kinds[kind].uuids) for kind in kinds):
                 return self._all_at_once()
         return None
+
+    def _room(self, kind: int, name: str) -> int:
+        resource = self._kinds[kind].resources[name]
+        return min(resource.free, resource.max_unit)
 
     def _unserved(self, demand: _Demand) -> Misfit:
         """Return why no provider by itself serves a demand."""

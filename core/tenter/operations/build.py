@@ -18,10 +18,10 @@ from oslo_db import exception as db_exception
 
 from tenter import errors, objects
 from tenter.cells import Cell
-from tenter.contracts.scheduling import PlacementRequest
 from tenter.contracts.virt import PowerState
 from tenter.operations import faults, moments, ports
 from tenter.operations.model import COMPUTE, CONDUCTOR, Apply, LeftBehind, OperationKind, Outcome, Step, StepContext
+from tenter.operations.placement import amounts, request_of
 from tenter.scheduler import Candidate, Scheduler
 from tenter.scheduler.decision import no_valid_host
 from tenter.store import cell_schema, claims, hosts, instances, leftovers, operations
@@ -30,28 +30,6 @@ from tenter.store.engine import Database, now
 from tenter.store.operations import SECRETS, Operation
 
 LOG = logging.getLogger(__name__)
-
-
-def amounts(flavor: Mapping[str, Any]) -> dict[str, int]:
-    """Return what a flavor uses of each resource class; swap (MiB) is rounded up to GiB."""
-    disk = flavor["root_gb"] + flavor["ephemeral_gb"] + -(-flavor["swap"] // 1024)
-    wanted = {"VCPU": flavor["vcpus"], "MEMORY_MB": flavor["memory_mb"], "DISK_GB": disk}
-    return {resource_class: amount for resource_class, amount in wanted.items() if amount}
-
-
-def placement_request(row: Mapping[str, Any], excluded: frozenset[str] = frozenset()) -> PlacementRequest:
-    """Return what the scheduler is asked for an instance's row."""
-    return PlacementRequest(
-        instance_uuid=row["uuid"],
-        project_id=row["project_id"],
-        resources=amounts(row["flavor"]),
-        zone=row["pinned_zone"],
-        forced_host=row["spec"].get("forced_host"),
-        excluded_hosts=excluded,
-        extra_specs=row["flavor"].get("extra_specs") or {},
-        image_properties=(row["image"] or {}).get("properties") or {},
-        hints=row["hints"] or {},
-    )
 
 
 def _scheduler(context: StepContext) -> Scheduler:
@@ -71,8 +49,12 @@ def schedule(context: StepContext) -> Outcome:
         earlier = _made_earlier(context)
         if earlier is not None:
             return earlier
+    try:
+        request = request_of(context, row)
+    except errors.Unavailable:
+        return Outcome(again=context.conf.cells.retry_interval)
     moments.before_scheduling(context.hooks, row, operation.request_id)
-    decision = _scheduler(context).select(placement_request(row))
+    decision = _scheduler(context).select(request)
     for candidate in decision.candidates:
         in_cell = _held_in_cell(operation, candidate)
         placed = {**row, **_position(candidate), "task_state": "scheduling", "operation_uuid": operation.uuid}
@@ -313,7 +295,10 @@ def reschedule(context: StepContext) -> Outcome:
     failed: Mapping[str, str] = operation.data["hosts"]
     row = instances.get(context.db, operation.instance_uuid).to_mapping()
     if len(failed) < context.conf.operations.max_attempts:
-        request = placement_request(row, frozenset(failed))
+        try:
+            request = request_of(context, row, frozenset(failed))
+        except errors.Unavailable:
+            return Outcome(again=context.conf.cells.retry_interval)
         moments.before_scheduling(context.hooks, row, operation.request_id, failed)
         decision = _scheduler(context).select(request, context.cell_uuid)
         for candidate in decision.candidates:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid as uuidlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -60,6 +61,33 @@ def place_of(db: Database, uuid: str) -> Mapping[str, Any] | None:
     with db.read() as connection:
         row = _PLACE.rows(connection, {"p_uuid": uuid}).mappings().first()
     return None if row is None else dict(row)
+
+
+def places_of(db: Database, uuids: Iterable[str]) -> dict[str, Mapping[str, Any]]:
+    """Return whose the instances are (``project_id``) and where (``state``, ``cell_uuid``), by their UUIDs; those that
+    there are not, or that are to be deleted, are not there."""
+    query = sa.select(places.c.instance_uuid, places.c.project_id, places.c.state, places.c.cell_uuid)
+    with db.read() as connection:
+        rows = connection.execute(
+            query.where(places.c.instance_uuid.in_(list(uuids)), places.c.delete_wanted.is_(None))
+        ).mappings()
+        return {row["instance_uuid"]: dict(row) for row in rows}
+
+
+def hosts_of(db: Database, uuids: Iterable[str]) -> dict[str, str]:
+    """Return the names of the hosts of a cell's instances, by their UUIDs; those that are on none are not there."""
+    query = sa.select(instances.c.uuid, instances.c.host)
+    with db.read() as connection:
+        rows = connection.execute(query.where(instances.c.uuid.in_(list(uuids)), instances.c.host.is_not(None))).all()
+    return {row.uuid: row.host for row in rows}
+
+
+def usual_uuid(value: object) -> str | None:
+    """Return a UUID as it is stored (small letters, with dashes), None if the value is none."""
+    try:
+        return str(uuidlib.UUID(value)) if isinstance(value, str) and len(value) in (32, 36) else None
+    except ValueError:
+        return None
 
 
 def swap_place(connection: sa.Connection, uuid: str, cell_uuid: str) -> bool:

@@ -184,8 +184,9 @@ ODD = tuple(part(f"pf{n:03}", (f"CUSTOM_{n}",), CUSTOM_PCI=7) for n in range(24)
     [
         (MANY, [group(f"pci{n}", CUSTOM_PCI=1) for n in range(MAX_GROUPS)], {""}),
         (MANY[:99], [group(f"pci{n}", CUSTOM_PCI=1) for n in range(100)], {"custom_pci.short"}),
-        (ODD, [group(f"pci{n}", CUSTOM_PCI=4) for n in range(25)], {"groups.unserved", "search.bounded"}),
-        (ODD, [group(f"pci{n}", CUSTOM_PCI=1 + n % 4) for n in range(60)], {"", "search.bounded"}),
+        (ODD, [group(f"pci{n}", CUSTOM_PCI=4) for n in range(25)], {"groups.unserved"}),
+        (ODD, [group(f"pci{n}", CUSTOM_PCI=1 + n % 4) for n in range(60)], {""}),
+        (ODD, [group(f"pci{n}", CUSTOM_PCI=5 if n < 13 else 3) for n in range(36)], {"search.bounded"}),
     ],
 )
 def test_hundreds_of_devices_do_not_take_long(

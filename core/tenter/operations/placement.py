@@ -1,0 +1,100 @@
+"""From an instance's row to what the scheduler is asked for it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from tenter import errors
+from tenter.cells import Cells
+from tenter.conf.pci import PciAlias
+from tenter.contracts.scheduling import PlacementRequest
+from tenter.operations.asked import asked, flavor_amounts
+from tenter.operations.model import StepContext
+from tenter.store import instances
+from tenter.store.engine import Database
+
+OTHER_HOSTS = ("same_host", "different_host")
+"""The hints that name other instances, whose hosts matter."""
+
+
+def amounts(flavor: Mapping[str, Any]) -> dict[str, int]:
+    """Return what is asked of a host as a whole for a flavor, by resource class: its own amounts, unless ``resources:``
+    of its extra specs says otherwise. Extra specs that are malformed say nothing; nobody may create from them."""
+    try:
+        return dict(asked({**flavor, "extra_specs": _of_amounts(flavor)}, {}).resources)
+    except errors.Invalid:
+        return {name: amount for name, amount in flavor_amounts(flavor).items() if amount}
+
+
+def _of_amounts(flavor: Mapping[str, Any]) -> dict[str, str]:
+    specs: Mapping[str, str] = flavor.get("extra_specs") or {}
+    return {"group_policy": "none"} | {key: value for key, value in specs.items() if key.startswith("resources")}
+
+
+def placement_request(
+    row: Mapping[str, Any], excluded: frozenset[str] = frozenset(), aliases: Iterable[PciAlias] = (),
+    hosts_of: Mapping[str, str] | None = None,
+) -> PlacementRequest:  # fmt: skip
+    """Return what the scheduler is asked for an instance's row. ``aliases`` are the PCI aliases of the configuration,
+    ``hosts_of`` see :func:`hosts_of`. Raises Invalid for extra specs or image properties that are malformed."""
+    flavor, properties = row["flavor"], (row["image"] or {}).get("properties") or {}
+    wanted = asked(flavor, properties, aliases)
+    return PlacementRequest(
+        instance_uuid=row["uuid"],
+        project_id=row["project_id"],
+        resources=wanted.resources,
+        zone=row["pinned_zone"],
+        forced_host=row["spec"].get("forced_host"),
+        forced_node=row["spec"].get("forced_node"),
+        excluded_hosts=excluded,
+        extra_specs=flavor.get("extra_specs") or {},
+        image_properties=properties,
+        hints=row["hints"] or {},
+        flavor=flavor.get("name", ""),
+        image_id=row["image_ref"],
+        required_traits=wanted.required_traits,
+        forbidden_traits=wanted.forbidden_traits,
+        groups=wanted.groups,
+        isolate=wanted.isolate,
+        hosts_of=hosts_of or {},
+    )
+
+
+def request_of(
+    context: StepContext, row: Mapping[str, Any], excluded: frozenset[str] = frozenset()
+) -> PlacementRequest:
+    """Return what the scheduler is asked for an instance's row by a step. Raises Invalid; Unavailable while a cell is
+    away that has an instance which the hints name."""
+    api_db = context.db if context.api_db is None else context.api_db
+    hosts = hosts_of(api_db, context.cells, row["hints"] or {})
+    return placement_request(row, excluded, context.conf.pci.alias, hosts)
+
+
+def named_by(hints: Mapping[str, Any], hint: str) -> list[Any]:
+    """Return what a hint names: its value, or each item if it is a list; nothing if it is not there."""
+    value = hints.get(hint)
+    return list(value) if isinstance(value, list) else [] if value is None else [value]
+
+
+def hosts_of(api_db: Database, cells: Cells, hints: Mapping[str, Any]) -> dict[str, str]:
+    """Return the hosts of the instances that the hints name, by the instances' UUIDs, written as they are in the hints;
+    those without a host are not there. Without such hints nothing is asked.
+
+    Raises Unavailable if a cell that has one of them does not answer.
+    """
+    written: dict[str, str] = {}
+    for each in (each for hint in OTHER_HOSTS for each in named_by(hints, hint)):
+        uuid = instances.usual_uuid(each)
+        if uuid is not None:
+            written[each] = uuid
+    if not written:
+        return {}
+    by_cell: dict[str, list[str]] = {}
+    for uuid, place in instances.places_of(api_db, set(written.values())).items():
+        if place["cell_uuid"] is not None:
+            by_cell.setdefault(place["cell_uuid"], []).append(uuid)
+    found: dict[str, str] = {}
+    for cell_uuid, uuids in by_cell.items():
+        found |= cells.ask_one(cell_uuid, lambda cell, of=uuids: instances.hosts_of(cell.db, of))  # type: ignore[misc]
+    return {each: found[uuid] for each, uuid in written.items() if uuid in found}
