@@ -5,6 +5,7 @@ Columns are NumPy arrays with a row a host; they are shared and never written to
 
 from __future__ import annotations
 
+import functools
 import math
 import uuid as uuidlib
 from collections.abc import Callable, Mapping, Sequence
@@ -67,6 +68,11 @@ class Coded(Generic[T]):
         return Coded(self.codes[rows], self.values)
 
 
+def _common(column: IntArray) -> int | None:
+    """Return the value of all rows where it is stored once for all, else None."""
+    return int(column[0]) if len(column) and column.strides == (0,) else None
+
+
 @dataclass(frozen=True)
 class ResourceColumns:
     """One resource class of every host, as in :class:`Resource`. ``capacity`` is 0 where a host has none of it."""
@@ -80,13 +86,20 @@ class ResourceColumns:
     min_unit: IntArray
     max_unit: IntArray
 
-    @property
+    @functools.cached_property
     def free(self) -> IntArray:
+        """What is left of the capacity; below 0 where more is used."""
         return self.capacity - self.used
 
     def takes(self, amount: int) -> BoolArray:
         """Return which hosts one claim of that amount would do on now."""
-        return (self.used + amount <= self.capacity) & self.allows(amount)
+        room: BoolArray = self.free >= amount
+        # Few hosts have limits of their own, and a division by every row's step is dear.
+        limits = [_common(column) for column in (self.step_size, self.min_unit, self.max_unit)]
+        step, least, most = (limit if limit is not None else 0 for limit in limits)
+        if step and least <= amount <= most and amount % step == 0:
+            return room
+        return room & self.allows(amount)
 
     def allows(self, amount: int) -> BoolArray:
         """Return on which hosts the amount is one that may be asked at once, whatever is free."""

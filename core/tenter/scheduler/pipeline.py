@@ -3,6 +3,7 @@ whether that holds."""
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
@@ -31,6 +32,13 @@ class HostSource(Protocol):
         away."""
 
 
+class _Chance(threading.local):
+    """A random generator for each thread, for making one takes longer than a decision needs."""
+
+    def __init__(self, seed: int | None) -> None:
+        self.rng = np.random.default_rng(seed)
+
+
 class Scheduler:
     """Chooses hosts. May be asked from several threads at once."""
 
@@ -42,7 +50,7 @@ class Scheduler:
         self._weighers = list(weighers)
         self._filters = list(filters)
         self._watched = Watched(lambda: self._conf.scheduler.filter_budget)
-        self._seeds = np.random.SeedSequence(seed)
+        self._chance = _Chance(seed)
 
     def select(self, request: PlacementRequest, cell_uuid: str | None = None) -> Decision:
         """Return the decision for one instance; with ``cell_uuid``, among the hosts of that cell only."""
@@ -57,16 +65,15 @@ class Scheduler:
         here = {cell.uuid for cell in cells if cell.uuid not in away}
         alive = table.cell.where(lambda uuid: uuid in here)
         scope = Scope(len(cells), tuple(cell.name for cell in cells if cell.uuid in away), disabled)
-        rng = np.random.default_rng(self._seeds.spawn(1)[0])
 
         def work(progress: Progress, stalled: Mapping[str, str]) -> list[Decision]:
-            return self._decide(table, request, alive, scope, count, rng, progress, stalled)
+            return self._decide(table, request, alive, scope, count, progress, stalled)
 
         return self._watched.run(work)
 
     def _decide(
         self, table: HostTable, request: PlacementRequest, alive: BoolArray, scope: Scope, count: int,
-        rng: np.random.Generator, progress: Progress, stalled: Mapping[str, str],
+        progress: Progress, stalled: Mapping[str, str],
     ) -> list[Decision]:  # fmt: skip
         options = self._conf.scheduler
         sieve = Sieve(self._filters, options.filter_budget, options.misbehaving_filters == "closed")
@@ -75,7 +82,7 @@ class Scheduler:
         decisions: list[Decision] = []
         while True:
             weighed = weigh(table, sifted.rows, request, self._weighers, progress, stalled)
-            order = best_first(weighed.total, rng, options.host_subset_size)
+            order = best_first(weighed.total, self._chance.rng, options.host_subset_size)
             decision = Decision(request, table, seen, sifted, weighed, scope, order, self._cells.get)
             decisions.append(decision)
             best = next(decision.candidates, None)

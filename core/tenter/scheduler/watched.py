@@ -17,6 +17,8 @@ from typing import Generic, TypeVar
 
 LOG = logging.getLogger(__name__)
 T = TypeVar("T")
+GRACE = 0.5
+"""Seconds beyond the budget in which a call may still come back."""
 QUARANTINE = 60.0
 """Seconds for which a plugin that stalled is not asked again."""
 
@@ -105,7 +107,7 @@ class Watched:
         while True:
             name, since = progress.name, progress.since
             # A rule is given up by itself between two hosts; only one that does not return is late here.
-            left = since + 2 * budget - time.monotonic()
+            left = since + budget + GRACE - time.monotonic()
             if name and left <= 0 and (name, since) == (progress.name, progress.since):
                 why = f"It took more than {budget:g} s and is not asked for {QUARANTINE:g} s."
                 LOG.error("Plugin %s has stalled a decision. %s", name, why)

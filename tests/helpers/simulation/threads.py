@@ -148,9 +148,7 @@ def simulated(world: World, seed: int) -> Iterator[None]:
                 if stand_in is not None and not (name.startswith(STORE) and value is threading):
                     stack.enter_context(mock.patch.object(module, attribute, stand_in))
         stack.enter_context(mock.patch.object(pipeline, "random", chance))
-        stack.enter_context(
-            mock.patch.object(uuid, "uuid4", lambda: uuid.UUID(int=chance.getrandbits(128), version=4))
-        )
+        stack.enter_context(mock.patch.object(uuid, "uuid4", lambda: uuid.UUID(int=chance.getrandbits(128), version=4)))
         stack.enter_context(mock.patch.object(secrets, "token_bytes", chance.randbytes))
         stack.enter_context(mock.patch.object(secrets, "token_hex", lambda n: chance.randbytes(n).hex()))
         yield

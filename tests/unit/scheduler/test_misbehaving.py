@@ -1,0 +1,143 @@
+"""Plugins that raise, give nonsense, take long or never come back: they are named, and hold up nobody."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tenter.contracts.filter import ACCEPT, HostFilter, MaskFilter, Verdict
+from tenter.contracts.scheduling import HostView, PlacementRequest
+from tenter.contracts.table import HostTable, Verdicts
+from tenter.contracts.weigher import ColumnWeigher
+from tenter.scheduler import Decision
+from tests.unit.scheduler.test_pipeline import World, ask, view, world
+
+__all__ = ["world"]
+
+
+class Mask(MaskFilter):
+    """Answers what it is told to."""
+
+    answer: Any = None
+
+    def mask(self, table: HostTable, request: PlacementRequest) -> Verdicts:
+        found = self.answer(table) if callable(self.answer) else self.answer
+        if isinstance(found, Exception):
+            raise found
+        return found  # type: ignore[no-any-return]
+
+
+class Rule(HostFilter):
+    """Calls what it is told to for each host."""
+
+    call: Any = None
+
+    def accepts(self, host: HostView, request: PlacementRequest) -> Verdict:
+        self.call(host)
+        return ACCEPT
+
+
+class Column(ColumnWeigher):
+    """Gives the weights that it is told to."""
+
+    answer: Any = None
+
+    def weights(self, table: HostTable, request: PlacementRequest) -> Any:
+        return self.answer(table)
+
+    def multiplier(self) -> float:
+        return 1.0
+
+
+def hosts_of(decision: Decision) -> set[str]:
+    return {candidate.view.host for candidate in decision.candidates}
+
+
+def troubles(decision: Decision) -> dict[str, str]:
+    return {stage.name: stage.trouble for stage in decision.sifted.stages if stage.trouble}
+
+
+NONSENSE = {
+    "raises": (ZeroDivisionError("oh"), "oh (ZeroDivisionError)"),
+    "nothing": (None, "'NoneType' object has no attribute 'conditions' (AttributeError)"),
+    "too short": (lambda table: Verdicts().also(np.ones(1, np.bool_), "x.y"), "its mask is no array"),
+    "no truth values": (lambda table: Verdicts().also(np.ones(len(table)), "x.y"), "its mask is no array"),
+    "short figures": (
+        lambda table: Verdicts().also(table.every(False), "x.y", n=np.ones(1)), "a column of figures has not a row",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("closed", [True, False])
+@pytest.mark.parametrize("name", NONSENSE)
+def test_a_mask_that_is_none(world: World, name: str, closed: bool) -> None:
+    world.views = {"c1": [view("h1"), view("h2")]}
+    world.conf.set_override("misbehaving_filters", "closed" if closed else "skipped", group="scheduler")
+    mask = Mask(world.setup)
+    mask.answer, words = NONSENSE[name]
+    decision = world.scheduler("compute", filters=[mask]).select(ask())
+    assert hosts_of(decision) == (set() if closed else {"h1", "h2"})
+    assert words in troubles(decision)["Mask"]
+    if closed:
+        assert "2 of 2 by Mask: filter.failed" in decision.why()
+
+
+@pytest.mark.parametrize("closed", [True, False])
+def test_a_rule_that_takes_too_long_is_given_up(world: World, closed: bool) -> None:
+    world.views = {"c1": [view(f"h{number}") for number in range(200)]}
+    world.conf.set_override("misbehaving_filters", "closed" if closed else "skipped", group="scheduler")
+    world.conf.set_override("filter_budget", 0.05, group="scheduler")
+    rule = Rule(world.setup)
+    rule.call = lambda host: time.sleep(0.002)
+    decision = world.scheduler(filters=[rule]).select(ask())
+    assert troubles(decision)["Rule"].startswith("It took more than 0.05 s: ")
+    left = hosts_of(decision)
+    assert (0 < len(left) < 200) if closed else len(left) == 200
+
+
+@pytest.mark.parametrize("closed", [True, False])
+def test_a_filter_that_never_comes_back_holds_up_nobody(world: World, closed: bool) -> None:
+    world.views = {"c1": [view("h1"), view("h2")]}
+    world.conf.set_override("misbehaving_filters", "closed" if closed else "skipped", group="scheduler")
+    world.conf.set_override("filter_budget", 0.05, group="scheduler")
+    ever, asked = threading.Event(), []
+    mask = Mask(world.setup)
+    mask.answer = lambda table: asked.append(1) or ever.wait(60)
+    scheduler = world.scheduler("compute", filters=[mask])
+    try:
+        began = time.monotonic()
+        for _ in range(3):
+            decision = scheduler.select(ask())
+            assert hosts_of(decision) == (set() if closed else {"h1", "h2"})
+            assert "is not asked for 60 s" in troubles(decision)["Mask"]
+        assert time.monotonic() - began < 30 and len(asked) == 1
+    finally:
+        ever.set()
+
+
+def test_a_weigher_that_never_comes_back_is_left_out(world: World) -> None:
+    world.views = {"c1": [view("h1", ram=1000), view("h2", ram=3000)]}
+    world.conf.set_override("filter_budget", 0.05, group="scheduler")
+    ever = threading.Event()
+    column = Column(world.setup)
+    column.answer = lambda table: ever.wait(60)
+    try:
+        decision = world.scheduler("ram", weighers=[column]).select(ask())
+        assert [candidate.view.host for candidate in decision.candidates] == ["h2", "h1"]
+        assert "is not asked for 60 s" in decision.weighed.troubles["Column"]
+    finally:
+        ever.set()
+
+
+@pytest.mark.parametrize("answer", [lambda table: np.ones(1), lambda table: np.full(len(table), np.inf)])
+def test_a_column_of_weights_that_is_none_is_left_out(world: World, answer: Any) -> None:
+    world.views = {"c1": [view("h1", ram=1000), view("h2", ram=3000)]}
+    column = Column(world.setup)
+    column.answer = answer
+    decision = world.scheduler("ram", weighers=[column]).select(ask())
+    assert [candidate.view.host for candidate in decision.candidates] == ["h2", "h1"]
+    assert decision.weighed.troubles["Column"]
