@@ -38,11 +38,12 @@ class Creator:
         """Limit project p."""
         quota.Quotas(self._db, self._conf).set_limits("p", limits, force=True)
 
-    def create(self, least: int = 1, most: int | None = None, project: str = "p") -> Created:
-        """Ask for servers."""
+    def create(self, least: int = 1, most: int | None = None, project: str = "p", group: str | None = None) -> Created:
+        """Ask for servers, in a server group if one is given."""
         request = CreateServers(
-            name="s", flavor=_FLAVOR, image=_IMAGE, min_count=least, max_count=max(most or least, least)
-        )
+            name="s", flavor=_FLAVOR, image=_IMAGE, min_count=least, max_count=max(most or least, least),
+            hints={} if group is None else {"group": group},
+        )  # fmt: skip
         return self._requests.create(_caller(project), request)
 
     def delete(self, uuid: str) -> None:

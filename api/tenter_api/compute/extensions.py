@@ -34,6 +34,7 @@ _SERVED = {
     "os-instance-actions": ("InstanceActions", "What was done to servers."),
     "os-keypairs": ("Keypairs", "Key pairs of users."),
     "os-multiple-create": ("MultipleCreate", "Several servers by one request."),
+    "os-server-groups": ("ServerGroups", "Servers that are to be on one host, or each on another."),
     "os-server-start-stop": ("ServerStartStop", "Servers are started and stopped."),
     "os-services": ("Services", "The processes of the fabric, for admins."),
     "os-used-limits": ("UsedLimits", "What of its limits a project uses."),

@@ -17,6 +17,7 @@ from tenter_api.compute import (
     limits,
     operations,
     quotas,
+    server_groups,
     server_routes,
     versions,
 )
@@ -31,6 +32,7 @@ def table(services: Services) -> dict[str, Any]:
     return {
         **_flavors(services),
         **_keypairs(services),
+        **_server_groups(services),
         **_hosts(services),
         **_facts(services),
         **server_routes.table(services),
@@ -56,6 +58,14 @@ def _keypairs(services: Services) -> dict[str, Any]:
     return {
         "/os-keypairs": keypairs.Keypairs(db, services.conf.api.max_limit, Quotas(db, services.conf)),
         "/os-keypairs/{name}": keypairs.KeypairItem(db),
+    }
+
+
+def _server_groups(services: Services) -> dict[str, Any]:
+    db = services.fabric.api_db
+    return {
+        "/os-server-groups": server_groups.ServerGroups(db, services.conf.api.max_limit, Quotas(db, services.conf)),
+        "/os-server-groups/{group_id}": server_groups.ServerGroupItem(db),
     }
 
 

@@ -367,13 +367,7 @@ def limited_metadata(
 
 
 def _hints(body: Mapping[str, Any]) -> Mapping[str, Any]:
-    hints: Mapping[str, Any] = body.get("os:scheduler_hints") or body.get("OS-SCH-HNT:scheduler_hints") or {}
-    group = hints.get("group")
-    if group:
-        raise errors.Invalid(
-            f"Instance group {group if isinstance(group, str) else group[0]} could not be found."
-        )
-    return hints
+    return body.get("os:scheduler_hints") or body.get("OS-SCH-HNT:scheduler_hints") or {}
 
 
 def security_groups(services: Services, project_id: str) -> Sequence[SecurityGroupRecord]:

@@ -18,6 +18,7 @@ import falcon
 from tenter import errors
 from tenter.cells.reading import ALL_COLUMNS, USER_DATA, PartialRow
 from tenter.store.columns import iso
+from tenter.store.server_groups import hinted
 from tenter_api.compute import links
 from tenter_api.compute.server_status import WITH_FAULT, WITH_PROGRESS, status_of
 
@@ -106,12 +107,18 @@ class ServerView(BasicView):
     """A server in full, for one request. ``columns`` are those of the row that ``render`` needs.
 
     ``host_statuses`` maps a host's name to its status; only shown to administrators, and only from 2.16.
+    ``group_of`` gives the server group of a server; only asked from 2.71, for single servers.
     """
 
     def __init__(
-        self, req: falcon.Request, kind: Kind, host_statuses: Callable[[], Mapping[str, str]] | None = None
+        self,
+        req: falcon.Request,
+        kind: Kind,
+        host_statuses: Callable[[], Mapping[str, str]] | None = None,
+        group_of: Callable[[str], str | None] = lambda uuid: None,
     ) -> None:
         super().__init__(req)
+        self._group_of = group_of
         self._minor = req.context.version.minor
         self._admin = req.context.identity.is_admin
         self._kind = kind
@@ -205,7 +212,7 @@ class ServerView(BasicView):
             "OS-EXT-STS:power_state": 0,
         }
         if self._minor >= 71:
-            server["server_groups"] = []
+            server["server_groups"] = self._group_list(row["uuid"])
         return server
 
     def _host_id(self, row: Row) -> str:
@@ -308,9 +315,13 @@ class ServerView(BasicView):
     def _certificates(server: Server, row: Row) -> None:
         server["trusted_image_certificates"] = None
 
-    @staticmethod
-    def _groups(server: Server, row: Row) -> None:
-        server["server_groups"] = []
+    def _groups(self, server: Server, row: Row) -> None:
+        # Most servers asked for none, and are in none.
+        server["server_groups"] = self._group_list(row["uuid"]) if hinted(row["hints"]) else []
+
+    def _group_list(self, uuid: str) -> list[str]:
+        group = self._group_of(uuid)
+        return [] if group is None else [group]
 
     @staticmethod
     def _locked_reason(server: Server, row: Row) -> None:

@@ -9,6 +9,7 @@ import falcon
 
 from tenter import errors
 from tenter.operations.requests import Caller
+from tenter.store import server_groups
 from tenter.store import services as hosts
 from tenter_api.compute import links, server_query, server_schemas
 from tenter_api.compute.resource import operation
@@ -73,7 +74,7 @@ class ServerAccess:
 
     def view(self, req: falcon.Request, kind: Kind) -> ServerView:
         """Return what shows servers to this caller."""
-        return ServerView(req, kind, self.host_statuses)
+        return ServerView(req, kind, self.host_statuses, self.group_of)
 
     def show(self, req: falcon.Request, server_id: str, kind: Kind) -> dict[str, Any]:
         """Return one server as the caller may see it, from 2.69 also if its cell does not answer.
@@ -83,6 +84,11 @@ class ServerAccess:
         view = self.view(req, kind)
         partial = kind is Kind.SHOW and req.context.version.minor >= PARTIAL_SINCE
         return view.render(self.find(req, server_id, view.columns, partial))
+
+    def group_of(self, server_id: str) -> str | None:
+        """Return the server group that a server is in, None if it is in none."""
+        with self.services.fabric.api_db.read() as connection:
+            return server_groups.group_uuid_of(connection, server_id)
 
     def host_statuses(self) -> Mapping[str, str]:
         """Return the status of every compute host, as ``host_status`` of a server shows it."""

@@ -21,7 +21,7 @@ from tenter.operations import delete, moments
 from tenter.operations.model import COMPUTE, CONDUCTOR
 from tenter.operations.records import image_meta, instance_rows, rebuilt_spec
 from tenter.plugins.emitter import SILENT, Emitter
-from tenter.store import instances, operations, quota
+from tenter.store import instances, operations, quota, server_groups
 from tenter.store.api_schema import operations as api_operations
 from tenter.store.api_schema import places
 from tenter.store.cell_schema import instances as instances_table
@@ -115,12 +115,14 @@ class Requests:
         """Record the servers and their builds; they appear in BUILD at once.
 
         There are ``max_count`` of them, or as many as the quotas allow. Raises QuotaExceeded if they do not allow
-        ``min_count``.
+        ``min_count``, or their server group not so many; Invalid if the project has no such group.
         """
         while True:
             try:
                 return self._create(caller, request)
             except errors.QuotaExceeded as exc:
+                if not exc.details:  # it is the group that is full, for which fewer servers are not made
+                    raise
                 # The figures may be old already: claiming again decides.
                 allowed = _allowed(exc, request.flavor)
                 if allowed < request.min_count:
@@ -131,10 +133,16 @@ class Requests:
         reservation_id = "r-" + secrets.token_hex(4)
         rows = instance_rows(caller.project_id, caller.user_id, request, reservation_id)
         args = {SECRETS: {"admin_password": request.admin_password}} if request.admin_password else {}
+        group = server_groups.hinted(request.hints)
         builds = [self._operation(caller, "build", row["uuid"], "schedule", CONDUCTOR, None, args) for row in rows]
         with self._api_db.write() as connection:
             limits = quota.limits_of(connection, self._conf, caller.project_id)
+            # Before the quotas, as everywhere.
+            of = None if group is None else server_groups.lock_group(connection, group, caller.project_id)
             instances.take_places(connection, rows, limits)
+            if of is not None:
+                uuids = [row["uuid"] for row in rows]
+                server_groups.add_members(connection, of, uuids, limits[quota.SERVER_GROUP_MEMBERS])
             operations.insert(connection, api_operations, *builds)
         moments.create_requested(self._hooks, rows, caller.request_id)
         for build in builds:

@@ -74,6 +74,9 @@ class Database:
             self.engine = engines.create_engine(
                 url, max_pool_size=pool_size, max_overflow=pool_size, max_retries=3, retry_interval=1
             )
+            if self.url.get_backend_name() in ("mysql", "mariadb"):
+                # As PostgreSQL has it: who has waited for a row's lock sees what was committed meanwhile.
+                self.engine = self.engine.execution_options(isolation_level="READ COMMITTED")
 
     @contextlib.contextmanager
     def read(self) -> Iterator[sa.Connection]:

@@ -9,7 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from tenter import errors, objects
-from tenter.store import claims, operations, quota
+from tenter.store import claims, operations, quota, server_groups
 from tenter.store.api_schema import places
 from tenter.store.cell_schema import instances
 from tenter.store.cell_schema import operations as cell_operations
@@ -184,7 +184,11 @@ def take_places(connection: sa.Connection, rows: Sequence[Mapping[str, Any]], li
 
 
 def restore_place(connection: sa.Connection, row: Mapping[str, Any], cell_uuid: str) -> None:
-    """Give an instance that is in a cell the place that it lost, with its share of the quotas, even beyond limits."""
+    """Give an instance that is in a cell the place that it lost, with its share of the quotas, even beyond limits, and
+    make it a member of its group again."""
+    group = server_groups.hinted(row["hints"])
+    if group is not None:
+        server_groups.restore_member(connection, group, row["uuid"], row["host"])
     uses = {quota.INSTANCES: 1, quota.CORES: row["flavor"]["vcpus"], quota.RAM: row["flavor"]["memory_mb"]}
     owner = quota.Owner(quota.PROJECT, row["project_id"])
     quota.claim(connection, owner, uses, dict.fromkeys(uses, quota.UNLIMITED))
@@ -197,7 +201,8 @@ def restore_place(connection: sa.Connection, row: Mapping[str, Any], cell_uuid: 
 
 
 def forget_place(connection: sa.Connection, uuid: str, unplaced: bool = False) -> bool:
-    """Remove an instance's place, after which nobody knows it any more, and give back its share of the quotas.
+    """Remove an instance's place, after which nobody knows it any more, take it out of its server group, and give back
+    its share of the quotas.
 
     With ``unplaced`` only if it is in no cell. Returns whether a place was removed.
     """
@@ -205,6 +210,7 @@ def forget_place(connection: sa.Connection, uuid: str, unplaced: bool = False) -
     query = _FORGET_UNPLACED if unplaced else _FORGET_PLACE
     if uses is None or query.change(connection, {"p_uuid": uuid}) != 1:
         return False
+    server_groups.remove_member(connection, uuid)
     amounts = {quota.INSTANCES: 1, quota.CORES: uses.vcpus, quota.RAM: uses.memory_mb}
     quota.give_back(connection, quota.Owner(quota.PROJECT, uses.project_id), amounts)
     return True

@@ -1,8 +1,9 @@
 """Quotas: what a project or a user may have, and has.
 
 What somebody has is a number in ``quota_usages`` that changes only in the transaction in which what it counts comes or
-goes: a place (servers, vCPUs, memory; the amounts stand in its row) or a key pair. So nothing leaks in a crash, nothing
-is given back twice, and no cell is asked. One conditional UPDATE a resource decides; never a read before a write.
+goes: a place (servers, vCPUs, memory; the amounts stand in its row), a server group or a key pair. So nothing leaks in
+a crash, nothing is given back twice, and no cell is asked. One conditional UPDATE a resource decides; never a read
+before a write. How many servers are in a group is counted instead, while the group's row is locked.
 """
 
 from __future__ import annotations
@@ -15,13 +16,14 @@ from oslo_config import cfg
 from oslo_db import exception as db_exception
 
 from tenter import errors
-from tenter.store.api_schema import keypairs, places, quota_limits, quota_usages
+from tenter.store.api_schema import keypairs, places, quota_limits, quota_usages, server_groups
 from tenter.store.engine import Database
 from tenter.store.prepared import Prepared
 
 UNLIMITED = -1
 DEFAULT_CLASS = "default"
 INSTANCES, CORES, RAM, KEY_PAIRS = "instances", "cores", "ram", "key_pairs"
+SERVER_GROUPS, SERVER_GROUP_MEMBERS = "server_groups", "server_group_members"
 PLACED = (INSTANCES, CORES, RAM)
 """What a place uses: servers, vCPUs, MiB of memory."""
 
@@ -32,7 +34,7 @@ NETWORK = ("fixed_ips", "floating_ips", "security_groups", "security_group_rules
 """What old clients ask of the compute service, which does not count it."""
 
 RESOURCES = (
-    *PLACED, KEY_PAIRS, "metadata_items", "server_groups", "server_group_members", *NO_FILES, *NETWORK,
+    *PLACED, KEY_PAIRS, "metadata_items", SERVER_GROUPS, SERVER_GROUP_MEMBERS, *NO_FILES, *NETWORK,
 )  # fmt: skip
 """All that can be limited, by the names of the Compute API."""
 
@@ -210,6 +212,9 @@ class Quotas:
             mine = sa.and_(places.c.project_id == project_id, places.c.user_id == user_id)
             row = connection.execute(sa.select(*_sums()).where(mine)).one()
             held = dict(zip(PLACED, map(int, row), strict=True)) | _usages(connection, Owner(USER, user_id))
+            of = server_groups.c
+            groups = sa.select(sa.func.count()).where(of.project_id == project_id, of.user_id == user_id)
+            held[SERVER_GROUPS] = int(connection.execute(groups).scalar_one())
             return dict.fromkeys(RESOURCES, 0) | held
 
     def set_limits(self, project_id: str, limits: Mapping[str, int], force: bool = False) -> None:
@@ -268,7 +273,11 @@ def _counted() -> list[sa.Select[Any]]:
     pairs = sa.select(
         sa.literal(USER, sa.String), keypairs.c.user_id, sa.literal(KEY_PAIRS, sa.String), nothing, sa.func.count()
     )
-    return [*found, pairs.group_by(keypairs.c.user_id)]
+    of = server_groups.c.project_id
+    groups = sa.select(
+        sa.literal(PROJECT, sa.String), of, sa.literal(SERVER_GROUPS, sa.String), nothing, sa.func.count()
+    )
+    return [*found, pairs.group_by(keypairs.c.user_id), groups.group_by(of)]
 
 
 def recount(db: Database) -> list[Difference]:
