@@ -5,8 +5,12 @@ from oslo_config import cfg
 OPTS = [
     cfg.ListOpt("filters", default=["ComputeFilter", "AvailabilityZoneFilter", "ResourceFilter"],
                 help="Filters in order (entry point group tenter.scheduler.filters)."),
-    cfg.ListOpt("weighers", default=["CPUWeigher", "RAMWeigher", "DiskWeigher", "BuildFailureWeigher"],
-                help="Weighers (entry point group tenter.scheduler.weighers)."),
+    cfg.ListOpt("weighers",
+                default=["CPUWeigher", "RAMWeigher", "DiskWeigher", "IoOpsWeigher", "NumInstancesWeigher",
+                         "HypervisorVersionWeigher", "PCIWeigher", "MetricsWeigher", "ServerGroupSoftAffinityWeigher",
+                         "ServerGroupSoftAntiAffinityWeigher", "ImagePropertiesWeigher", "CrossCellWeigher",
+                         "BuildFailureWeigher"],
+                help="Weighers (entry point group tenter.scheduler.weighers). One whose multiplier is 0 is not asked."),
     cfg.MultiStrOpt("extra_filters", default=[],
                     help="Filters beyond those of filters, after them. May stand in any number of files, which add up: "
                          "a drop-in of two lines enables one more."),

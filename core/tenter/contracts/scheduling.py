@@ -76,6 +76,14 @@ class Hypervisor:
 
 
 @dataclass(frozen=True)
+class ImageUse:
+    """How many instances of a host were made of images with exactly these properties."""
+
+    properties: Mapping[str, str]
+    instances: int
+
+
+@dataclass(frozen=True)
 class HostView:
     """A host as the scheduler sees it. ``resources`` by resource class, of the host itself or, for a class that it has
     not, of the part with most free."""
@@ -112,6 +120,9 @@ class HostView:
 
     of_parts: frozenset[str] = frozenset()
     """The classes of ``resources`` that the host itself has not: what is shown is a part's."""
+
+    images: tuple[ImageUse, ...] = ()
+    """What its instances were made of, if the scheduler keeps account of that."""
 
 
 @dataclass(frozen=True)

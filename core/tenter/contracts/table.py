@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from tenter.contracts.scheduling import Aggregate, HostView, Hypervisor, Provider, Resource
+from tenter.contracts.scheduling import Aggregate, HostView, Hypervisor, ImageUse, Provider, Resource
 
 if TYPE_CHECKING:
     import numpy as np
@@ -118,6 +118,39 @@ class ResourceColumns:
 
 
 @dataclass(frozen=True)
+class ImageColumns:
+    """What the instances of all hosts were made of: entry i says that the host of row ``rows[i]`` has ``instances[i]``
+    of images whose properties are ``values[codes[i]]``. The entries are in no particular order."""
+
+    rows: NDArray[np.int32]
+    codes: NDArray[np.int32]
+    instances: NDArray[np.int32]
+    values: Sequence[Mapping[str, str]]
+
+    def sums(self, of: Callable[[Mapping[str, str]], float], length: int) -> FloatArray:
+        """Return, for each row of a table of ``length``, the sum over its instances of what ``of`` gives for their
+        images' properties. ``of`` is asked once for each of ``values``."""
+        import numpy as np
+
+        numbers = np.fromiter((of(value) for value in self.values), np.float64, len(self.values))
+        return np.bincount(self.rows, numbers[self.codes] * self.instances, length).astype(np.float64, copy=False)
+
+    def at(self, row: int) -> tuple[ImageUse, ...]:
+        """Return those of one host."""
+        entries = (self.rows == row).nonzero()[0].tolist()
+        return tuple(ImageUse(self.values[self.codes[each]], int(self.instances[each])) for each in entries)
+
+    def take(self, rows: NDArray[Any], length: int) -> ImageColumns:
+        """Return those of some rows of a table of ``length``, numbered anew."""
+        import numpy as np
+
+        place = np.full(length, -1, np.int32)
+        place[rows] = np.arange(len(rows), dtype=np.int32)
+        mine = place[self.rows] >= 0
+        return ImageColumns(place[self.rows[mine]], self.codes[mine], self.instances[mine], self.values)
+
+
+@dataclass(frozen=True)
 class HostTable:
     """Every live host, a row each, in no particular order; the same fields as :class:`HostView`, as columns.
 
@@ -148,6 +181,9 @@ class HostTable:
 
     of_parts: Mapping[int, frozenset[str]] = field(default_factory=dict)
     """The classes that ``resources`` shows of a part, for the host itself has them not, by row; most have none."""
+
+    images: ImageColumns | None = None
+    """None if the scheduler does not keep account of it."""
 
     def __len__(self) -> int:
         return len(self.enabled)
@@ -192,6 +228,7 @@ class HostTable:
             metrics={name: column[rows] for name, column in self.metrics.items()},
             providers={place[row]: parts for row, parts in self.providers.items() if row in place},
             of_parts={place[row]: classes for row, classes in self.of_parts.items() if row in place},
+            images=self.images and self.images.take(rows, len(self)),
             **{name: getattr(self, name).take(rows) for name in _CODED},
             **{name: getattr(self, name)[rows] for name in _PLAIN},
         )
@@ -236,6 +273,7 @@ for _name, _read in (
     ("provider_uuid", lambda self: self._table.uuid(self._row)),
     ("providers", lambda self: self._table.providers.get(self._row, ())),
     ("of_parts", lambda self: self._table.of_parts.get(self._row, frozenset())),
+    ("images", lambda self: self._table.images.at(self._row) if self._table.images else ()),
     ("resources", _RowView._resources),
     ("metrics", _RowView._metrics),
 ):

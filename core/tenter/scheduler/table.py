@@ -9,8 +9,8 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from tenter.contracts.scheduling import HostView, Resource
-from tenter.contracts.table import Coded, HostTable, ResourceColumns
+from tenter.contracts.scheduling import HostView, ImageUse, Resource
+from tenter.contracts.table import Coded, HostTable, ImageColumns, ResourceColumns
 
 T = TypeVar("T")
 NOTHING = Resource(0, 0)
@@ -52,6 +52,18 @@ def with_resource(columns: ResourceColumns, row: int, resource: Resource) -> Res
     return replace(columns, **changed)
 
 
+def image_columns(images: Sequence[Sequence[ImageUse]]) -> ImageColumns | None:
+    """Return what the instances of each host were made of, as columns; None if nothing is known of any."""
+    entries = [(row, use) for row, uses in enumerate(images) for use in uses]
+    if not entries:
+        return None
+    properties = coded((use.properties for _, use in entries), key=lambda each: tuple(sorted(each.items())))
+    rows = np.array([row for row, _ in entries], np.int32)
+    return ImageColumns(
+        rows, properties.codes, np.array([use.instances for _, use in entries], np.int32), properties.values
+    )
+
+
 def key_of(uuids: Iterable[str]) -> np.ndarray[Any, np.dtype[np.uint64]]:
     """Return the two halves of each UUID."""
     whole = [uuidlib.UUID(uuid).int for uuid in uuids]
@@ -85,5 +97,6 @@ def table_of(views: Sequence[HostView]) -> HostTable:
         resources={name: resource_columns([view.resources.get(name, NOTHING) for view in views]) for name in classes},
         metrics={name: np.array([view.metrics.get(name, np.nan) for view in views], np.float64) for name in metrics},
         providers={row: view.providers for row, view in enumerate(views) if view.providers},
+        images=image_columns([view.images for view in views]),
         of_parts={row: view.of_parts for row, view in enumerate(views) if view.of_parts},
     )

@@ -21,6 +21,7 @@ from tenter.contracts.scheduling import (
     Aggregate,
     HostView,
     Hypervisor,
+    ImageUse,
     PlacementRequest,
     Provider,
     Resource,
@@ -169,6 +170,11 @@ def providers() -> st.SearchStrategy[Provider]:
     )
 
 
+def _images() -> st.SearchStrategy[tuple[ImageUse, ...]]:
+    uses = st.builds(ImageUse, properties=st.sampled_from(_SPECS).map(dict), instances=st.integers(1, 50))
+    return st.lists(uses, max_size=2, unique_by=lambda use: repr(use.properties)).map(tuple)
+
+
 def host_views() -> st.SearchStrategy[HostView]:
     """Hosts: up or down, with any resource classes or none, in aggregates of any metadata. Numbers are finite."""
     return st.builds(
@@ -191,6 +197,7 @@ def host_views() -> st.SearchStrategy[HostView]:
         io_ops=_COUNTS,
         metrics=st.dictionaries(st.sampled_from(METRICS), _MEASURED, max_size=3),
         providers=st.lists(providers(), max_size=2).map(tuple),
+        images=_images(),
         of_parts=st.frozensets(st.sampled_from(RESOURCE_CLASSES), max_size=2),
     ).map(lambda host: dataclasses.replace(host, of_parts=host.of_parts & host.resources.keys()))
 

@@ -2,36 +2,32 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-from tenter.contracts.scheduling import HostView, PlacementRequest
-from tenter.contracts.weigher import HostWeigher
-from tenter_plugins.weighers.options import CPU, DISK, RAM, SECTION
+from tenter.contracts.scheduling import PlacementRequest
+from tenter.contracts.table import HostTable
+from tenter_plugins.weighers.base import OptionWeigher, nothing
+from tenter_plugins.weighers.options import CPU, DISK, RAM
+
+if TYPE_CHECKING:
+    from tenter.contracts.table import IntArray
 
 
-class FreeResourceWeigher(HostWeigher):
+class FreeResourceWeigher(OptionWeigher):
     """The more is free of one resource class, the better."""
 
-    contract = "weigher 1.0"
     resource_class: ClassVar[str]
-    multiplier_option: ClassVar[str]
-    section = SECTION
 
-    def weigh(self, host: HostView, request: PlacementRequest) -> float:
-        """Return what is free on the host."""
-        resource = host.resources.get(self.resource_class)
-        return float(resource.free) if resource else 0.0
-
-    def multiplier(self) -> float:
-        """Return the option's value."""
-        return float(self.setup.conf[self.section][self.multiplier_option])
+    def weights(self, table: HostTable, request: PlacementRequest) -> IntArray:
+        """Return what is free on each host."""
+        columns = table.having(self.resource_class)
+        return columns.free if columns else nothing(table)
 
 
 class CPUWeigher(FreeResourceWeigher):
     """Prefers hosts with more free vCPUs."""
 
     resource_class = "VCPU"
-    multiplier_option = CPU.dest
     options = (CPU,)
 
 
@@ -39,7 +35,6 @@ class RAMWeigher(FreeResourceWeigher):
     """Prefers hosts with more free memory."""
 
     resource_class = "MEMORY_MB"
-    multiplier_option = RAM.dest
     options = (RAM,)
 
 
@@ -47,5 +42,4 @@ class DiskWeigher(FreeResourceWeigher):
     """Prefers hosts with more free disk."""
 
     resource_class = "DISK_GB"
-    multiplier_option = DISK.dest
     options = (DISK,)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -156,6 +157,7 @@ def test_other_work_on_a_host_that_is_down_fails_at_its_deadline(make_cloud: Mak
 def test_hosts_that_fail_builds_are_counted_and_weighed_down(make_cloud: MakeCloud) -> None:
     from tenter.contracts.base import PluginSetup
     from tenter.contracts.scheduling import HostView, PlacementRequest
+    from tenter.scheduler.table import table_of
     from tenter_plugins.weighers.build_failure import BuildFailureWeigher
 
     cloud = make_cloud(operations=FAST, fake={"faults": "spawn:1.0"})
@@ -166,9 +168,9 @@ def test_hosts_that_fail_builds_are_counted_and_weighed_down(make_cloud: MakeClo
     cloud.conf.register_opts(list(BuildFailureWeigher.options), group="weighers")
     weigher = BuildFailureWeigher(PluginSetup(conf=cloud.conf, state_dir=cloud.state_dir))
     request = PlacementRequest("i", "p", {})
-    view = HostView("n", "h", "h", "z", True, True, {}, failed_builds=3)
-    assert weigher.weigh(view, request) * weigher.multiplier() < 0
-    assert weigher.weigh(HostView("n", "h", "h", "z", True, True, {}, failed_builds=2), request) == 0
+    view = HostView(node["uuid"], "h", "h", "z", True, True, {}, failed_builds=3)
+    few = replace(view, failed_builds=2)
+    assert weigher.weights(table_of([view, few]), request).tolist() == [-3, 0] and weigher.multiplier() > 0
     cloud.conf.clear_override("faults", group="fake")
     cloud.conf.set_override("faults", {}, group="fake")
     cloud.active(cloud.create(nics=0))
