@@ -16,17 +16,18 @@ from tenter.operations import delete, faults
 from tenter.operations.findings import Finding
 from tenter.operations.model import CONDUCTOR
 from tenter.operations.placement import amounts
-from tenter.store import claims, instances, operations
+from tenter.store import claims, host_changes, instances, operations
 from tenter.store.cell_schema import claims as claims_table
-from tenter.store.cell_schema import compute_nodes, inventories, leftovers
+from tenter.store.cell_schema import compute_nodes, inventories, leftovers, providers
 from tenter.store.cell_schema import instances as table
 from tenter.store.cell_schema import operations as operations_table
 from tenter.store.engine import now
 from tenter.store.operations import OPEN
 
-_OPEN_OF = sa.exists().where(
-    operations_table.c.instance_uuid == table.c.uuid, operations_table.c.state.in_(OPEN)
-)
+Held = set[tuple[str, str, int]]
+"""Provider, resource class and amount of claims."""
+
+_OPEN_OF = sa.exists().where(operations_table.c.instance_uuid == table.c.uuid, operations_table.c.state.in_(OPEN))
 _HOLDERS = {
     claims.INSTANCE: sa.select(table.c.uuid),
     claims.LEFTOVER: sa.select(leftovers.c.uuid),
@@ -39,6 +40,7 @@ def problems(cell: Cell, conf: cfg.ConfigOpts) -> Iterator[Problem]:
     """Yield what does not fit in the cell; each check reads anew, so that it sees what was repaired before it."""
     yield from _claims_without_holder(cell)
     yield from _wrong_claims(cell)
+    yield from _claims_of_nothing(cell)
     yield from _inventories(cell)
     yield from _tasks(cell, conf)
     yield from _operations_without_instance(cell)
@@ -84,27 +86,46 @@ def _quiet(connection: sa.Connection, uuids: Iterable[str] | None = None) -> lis
     return [dict(row) for row in connection.execute(query).mappings()]
 
 
-def _held(connection: sa.Connection, uuid: str | None = None) -> dict[str, set[tuple[str, str, int]]]:
+def _held(connection: sa.Connection, uuid: str | None = None) -> dict[str, Held]:
     query = sa.select(claims_table)
     if uuid is not None:
         query = query.where(claims_table.c.holder_uuid == uuid)
-    held: dict[str, set[tuple[str, str, int]]] = {}
+    held: dict[str, Held] = {}
     for row in connection.execute(query):
         held.setdefault(row.holder_uuid, set()).add((row.provider_uuid, row.resource_class, row.amount))
     return held
 
 
-def _due(row: Mapping[str, Any]) -> set[tuple[str, str, int]]:
+def _parts(connection: sa.Connection) -> dict[str, str]:
+    """Return the node of each part."""
+    return {row.uuid: row.node_uuid for row in connection.execute(sa.select(providers.c.uuid, providers.c.node_uuid))}
+
+
+def _due(row: Mapping[str, Any], held: Held, parts: Mapping[str, str]) -> Held:
+    """Return what an instance should have claimed, as far as its flavor says.
+
+    Any amount may be claimed of its node and of the node's parts together; of classes that the flavor does not name,
+    what is claimed there is right.
+    """
     node = row["node_uuid"]
-    return {(node, rc, amount) for rc, amount in amounts(row["flavor"]).items()} if node else set()
+    if not node:
+        return set()
+    wanted = amounts(row["flavor"])
+    there = {claim for claim in held if parts.get(claim[0], claim[0]) == node}
+    due = {claim for claim in there if claim[1] not in wanted}
+    for resource_class, amount in wanted.items():
+        of_class = {claim for claim in there if claim[1] == resource_class}
+        right = sum(claimed for _, _, claimed in of_class) == amount
+        due |= of_class if right else {(node, resource_class, amount)}
+    return due
 
 
 def _wrong_claims(cell: Cell) -> Iterator[Problem]:
     with cell.db.read() as connection:
-        held = _held(connection)
+        held, parts = _held(connection), _parts(connection)
         wrong = [(row, held.get(row["uuid"], set())) for row in _quiet(connection)]
     for row, has in wrong:
-        due = _due(row)
+        due = _due(row, has, parts)
         if has == due:
             continue
         uuid = row["uuid"]
@@ -113,20 +134,49 @@ def _wrong_claims(cell: Cell) -> Iterator[Problem]:
             code, what = "claim.missing", "less"
 
         def holds(connection: sa.Connection, uuid: str = uuid) -> bool:
-            rows = _quiet(connection, [uuid])
-            return bool(rows) and _held(connection, uuid).get(uuid, set()) != _due(rows[0])
+            return _wrong(connection, uuid) is not None
 
         def mend(connection: sa.Connection, uuid: str = uuid) -> None:
-            row = _quiet(connection, [uuid])[0]
+            due = _wrong(connection, uuid)
             claims.give_back(connection, uuid)
-            if row["node_uuid"]:
-                claims.force(connection, uuid, row["node_uuid"], amounts(row["flavor"]))
+            wanted: dict[str, dict[str, int]] = {}
+            for provider, resource_class, amount in due or ():
+                wanted.setdefault(provider, {})[resource_class] = amount
+            claims.force(connection, uuid, wanted)
 
         sentence = f"Server {uuid} has claimed {what} than it uses: {_say(has)} instead of {_say(due)}."
         yield in_one_database(_finding(cell, code, uuid, sentence), "Its claims were set right.", cell.db, holds, mend)
 
 
-def _say(held: set[tuple[str, str, int]]) -> str:
+def _wrong(connection: sa.Connection, uuid: str) -> Held | None:
+    """Return what an instance should have claimed; None if it has, or something is being done to it."""
+    rows = _quiet(connection, [uuid])
+    if not rows:
+        return None
+    has = _held(connection, uuid).get(uuid, set())
+    due = _due(rows[0], has, _parts(connection))
+    return None if has == due else due
+
+
+def _claims_of_nothing(cell: Cell) -> Iterator[Problem]:
+    """Claims of what no node has: what is used of it is counted nowhere."""
+    has_it = sa.exists().where(
+        inventories.c.provider_uuid == claims_table.c.provider_uuid,
+        inventories.c.resource_class == claims_table.c.resource_class,
+    )
+    query = sa.select(claims_table).where(~has_it).order_by(claims_table.c.provider_uuid, claims_table.c.holder_uuid)
+    with cell.db.read() as connection:
+        rows = connection.execute(query).all()
+    for row in rows:
+        yield only_reported(_finding(
+            cell, "claim.no_provider", row.holder_uuid,
+            f"{row.amount} {row.resource_class} of {row.provider_uuid} are claimed for the {row.holder_kind} "
+            f"{row.holder_uuid}, but nothing there has any.",
+            "If the host's driver should report it, see why it does not; else delete the server or move it away.",
+        ))  # fmt: skip
+
+
+def _say(held: Held) -> str:
     return ", ".join(f"{amount} {rc} on {node}" for node, rc, amount in sorted(held)) or "nothing"
 
 
@@ -138,7 +188,7 @@ def _inventories(cell: Cell) -> Iterator[Problem]:
     total = sa.select(sa.func.coalesce(sa.func.sum(claims_table.c.amount), 0)).where(*same).scalar_subquery()
     query = sa.select(inventories, total.label("claimed")).where(inventories.c.used != total)
     with cell.db.read() as connection:
-        found = connection.execute(query).all()
+        found, parts = connection.execute(query).all(), _parts(connection)
     for row in found:
         key = sa.and_(
             inventories.c.provider_uuid == row.provider_uuid, inventories.c.resource_class == row.resource_class
@@ -149,20 +199,20 @@ def _inventories(cell: Cell) -> Iterator[Problem]:
             connection.execute(sa.select(inventories.c.used).where(key).with_for_update())
             return connection.execute(query.where(key)).first() is not None
 
-        def mend(connection: sa.Connection, key: sa.ColumnElement[bool] = key) -> None:
+        def mend(connection: sa.Connection, key: sa.ColumnElement[bool] = key, uuid: str = row.provider_uuid) -> None:
             connection.execute(sa.update(inventories).where(key).values(used=total))
+            host_changes.of_providers(connection, [uuid])
 
         subject = row.provider_uuid
-        sentence = f"Node {subject} counts {row.used} {row.resource_class} as used, {row.claimed} are claimed."
+        what = "Part" if subject in parts else "Node"
+        sentence = f"{what} {subject} counts {row.used} {row.resource_class} as used, {row.claimed} are claimed."
         yield in_one_database(
             _finding(cell, "inventory.used", subject, sentence), "What is claimed counts now.", cell.db, holds, mend
         )
 
 
 def _tasks(cell: Cell, conf: cfg.ConfigOpts) -> Iterator[Problem]:
-    stuck = sa.select(table).where(
-        ~_OPEN_OF, sa.or_(table.c.task_state.is_not(None), table.c.vm_state == "building")
-    )
+    stuck = sa.select(table).where(~_OPEN_OF, sa.or_(table.c.task_state.is_not(None), table.c.vm_state == "building"))
     with cell.db.read() as connection:
         found = connection.execute(stuck.with_only_columns(table.c.uuid, table.c.vm_state, table.c.task_state)).all()
     for row in found:

@@ -22,11 +22,13 @@ from tenter.operations.runner import Runner, Source
 from tenter.plugins import enabled, load_all
 from tenter.scheduler import Scheduler
 from tenter.scheduler.current import CurrentHosts
-from tenter.store import api_schema, cell_schema, operations, presence
+from tenter.store import api_schema, cell_schema, host_changes, operations, presence
 from tenter.store.engine import now
 
 LOG = logging.getLogger(__name__)
 PURGE_INTERVAL = 600.0
+CHANGES_KEPT = 900.0
+"""Seconds for which the log of changes of hosts is kept; who has not read it for so long reads all hosts anew."""
 LOOK_INTERVAL = 2.0
 """Seconds between two looks for cells that are new."""
 
@@ -147,8 +149,10 @@ class ConductorService:
             for source in list(self._sources):
                 try:
                     operations.purge(source.db, source.table, now() - retention)
+                    if source.cell_uuid is not None:
+                        host_changes.purge(source.db, now() - CHANGES_KEPT)
                 except Exception as exc:
                     if not isinstance(exc, errors.CellAway):
-                        LOG.warning("Cannot purge ended operations: %s", exc)
+                        LOG.warning("Cannot purge what ended long ago: %s", exc)
             if self._stopped.wait(PURGE_INTERVAL):
                 return

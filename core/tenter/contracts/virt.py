@@ -56,11 +56,12 @@ class DriverInfo(Description):
 
 @dataclass(frozen=True)
 class Inventory:
-    """How much there is of one resource class; see :class:`tenter.contracts.scheduling.Resource`."""
+    """How much there is of one resource class; see :class:`tenter.contracts.scheduling.Resource`. ``ratio`` is None
+    where the driver has no say: then it is as configured."""
 
     total: int
     reserved: int = 0
-    ratio: float = 1.0
+    ratio: float | None = None
     step_size: int = 1
     min_unit: int = 1
     max_unit: int = MAX_UNIT

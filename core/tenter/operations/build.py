@@ -60,9 +60,8 @@ def schedule(context: StepContext) -> Outcome:
         placed = {**row, **_position(candidate), "task_state": "scheduling", "operation_uuid": operation.uuid}
         try:
             with context.cells.using(candidate.cell) as db, db.write() as connection:
-                instances.insert_placed(
-                    connection, placed, in_cell, candidate.view.provider_uuid, amounts(row["flavor"])
-                )
+                wanted = {candidate.view.provider_uuid: amounts(row["flavor"])}
+                instances.insert_placed(connection, placed, in_cell, wanted)
         except claims.ClaimLost:
             continue
         except errors.Unavailable as exc:
@@ -306,9 +305,8 @@ def reschedule(context: StepContext) -> Outcome:
                 with context.db.write() as connection:
                     operations.fenced(connection, context.table, operation)
                     claims.give_back(connection, operation.instance_uuid)
-                    claims.take(
-                        connection, operation.instance_uuid, candidate.view.provider_uuid, amounts(row["flavor"])
-                    )
+                    wanted = {candidate.view.provider_uuid: amounts(row["flavor"])}
+                    claims.take(connection, operation.instance_uuid, wanted)
                     instances.set_values(
                         connection, operation.instance_uuid, task_state="spawning", **_position(candidate)
                     )

@@ -131,7 +131,8 @@ instances = sa.Table(
     sa.Index("instances_project", "project_id", "created_at", "uuid"),
     sa.Index("instances_created", "created_at", "uuid"),
     sa.Index("instances_host", "host"),
-    sa.Index("instances_node", "node_uuid"),
+    # With the state, so that instances and io ops are counted in the index alone.
+    sa.Index("instances_node", "node_uuid", "task_state"),
 )
 
 leftovers = sa.Table(

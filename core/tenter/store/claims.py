@@ -1,20 +1,26 @@
 """Claims: atomic reservations of resources, each naming its holder.
 
-One conditional UPDATE a resource class decides: ``used + asked <= capacity``; never a read before a write.
+One conditional UPDATE a resource class decides: ``used + asked <= capacity``; never a read before a write. They come in
+one order (by provider and class), so that claims in parallel wait for each other and never lock each other out.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
 
 import sqlalchemy as sa
 
-from tenter.contracts.scheduling import Resource
-from tenter.contracts.virt import NodeInventory
+from tenter.store import host_changes
 from tenter.store.cell_schema import claims, inventories
+from tenter.store.engine import now
 from tenter.store.prepared import Prepared
 
 INSTANCE, OPERATION, LEFTOVER = "instance", "operation", "leftover"
+GONE, UNIT, FULL = "gone", "unit", "full"
+Wanted = Mapping[str, Mapping[str, int]]
+"""Amounts by resource class, by the UUID of the provider: a node or a part of one."""
 
 _AMOUNT = sa.bindparam("p_amount", type_=sa.BigInteger)
 _OF_PROVIDER = sa.and_(
@@ -23,88 +29,122 @@ _OF_PROVIDER = sa.and_(
 )
 _TAKE = Prepared(
     sa.update(inventories)
-    .where(_OF_PROVIDER, inventories.c.used + _AMOUNT <= inventories.c.capacity)
+    .where(
+        _OF_PROVIDER,
+        inventories.c.used + _AMOUNT <= inventories.c.capacity,
+        inventories.c.min_unit <= _AMOUNT,
+        inventories.c.max_unit >= _AMOUNT,
+        _AMOUNT % inventories.c.step_size == 0,
+    )
     .values(used=inventories.c.used + _AMOUNT)
 )
 _GIVE_BACK = Prepared(sa.update(inventories).where(_OF_PROVIDER).values(used=inventories.c.used - _AMOUNT))
 _RECORD = Prepared(sa.insert(claims))
 _HELD = Prepared(sa.select(claims).where(claims.c.holder_uuid == sa.bindparam("p_holder")))
 _FORGET = Prepared(sa.delete(claims).where(claims.c.holder_uuid == sa.bindparam("p_holder")))
+_INVENTORY = Prepared(sa.select(inventories).where(_OF_PROVIDER))
+_NEWEST = Prepared(
+    sa.select(claims.c.holder_uuid, claims.c.holder_kind)
+    .where(
+        claims.c.provider_uuid == sa.bindparam("p_provider"),
+        claims.c.resource_class == sa.bindparam("p_class"),
+        claims.c.taken_at.is_not(None),
+    )
+    .order_by(claims.c.taken_at.desc())
+    .limit(1)
+)
+
+
+@dataclass(frozen=True)
+class Holder:
+    """Who holds a claim: an instance, an operation or a leftover."""
+
+    uuid: str
+    kind: str
 
 
 class ClaimLost(Exception):
-    """The provider has no longer enough of a resource class. Roll the transaction back and try another provider."""
+    """A provider does not give what was asked. Roll the transaction back and try another provider.
 
-    def __init__(self, provider_uuid: str, resource_class: str) -> None:
-        super().__init__(f"{provider_uuid} lacks {resource_class}")
+    ``reason``: ``full`` (others hold too much of it; ``holder`` is who claimed last), ``unit`` (it is not given in this
+    amount) or ``gone`` (it has none any more).
+    """
+
+    def __init__(
+        self, provider_uuid: str, resource_class: str, reason: str = FULL, holder: Holder | None = None
+    ) -> None:
+        last = f"; last claimed by {holder.kind} {holder.uuid}" if holder else ""
+        super().__init__(f"{provider_uuid} lacks {resource_class} ({reason}{last})")
         self.provider_uuid = provider_uuid
         self.resource_class = resource_class
+        self.reason = reason
+        self.holder = holder
 
 
-def take(connection: sa.Connection, holder_uuid: str, provider_uuid: str, amounts: Mapping[str, int]) -> None:
-    """Claim ``amounts`` of one provider for an instance. Raises ClaimLost; then nothing may be committed."""
-    rows = []
-    for resource_class, amount in amounts.items():
+def take(connection: sa.Connection, holder_uuid: str, wanted: Wanted) -> None:
+    """Claim all that is wanted for an instance. Raises ClaimLost; then nothing may be committed."""
+    at, rows = now(), []
+    for provider_uuid, resource_class, amount in _in_order(wanted):
         if not amount:
             continue
         values = {"p_provider": provider_uuid, "p_class": resource_class, "p_amount": amount}
         if _TAKE.change(connection, values) != 1:
-            raise ClaimLost(provider_uuid, resource_class)
-        rows.append(
-            {
-                "holder_uuid": holder_uuid,
-                "provider_uuid": provider_uuid,
-                "resource_class": resource_class,
-                "holder_kind": INSTANCE,
-                "amount": amount,
-            }
-        )
+            raise _lost(connection, provider_uuid, resource_class, amount)
+        rows.append(_row(holder_uuid, provider_uuid, resource_class, amount, at))
     if rows:
         _RECORD.change_all(connection, rows)
+        host_changes.of_providers(connection, [row["provider_uuid"] for row in rows])
 
 
-def give_back(connection: sa.Connection, holder_uuid: str) -> None:
-    """Give back all that the holder claimed. Nothing to give back is no error."""
+def give_back(connection: sa.Connection, holder_uuid: str) -> bool:
+    """Give back all that the holder claimed; return whether that was anything, which is no error if not."""
     held = _HELD.rows(connection, {"p_holder": holder_uuid}).all()
-    for row in held:
+    for row in sorted(held, key=lambda row: (row.provider_uuid, row.resource_class)):
         values = {"p_provider": row.provider_uuid, "p_class": row.resource_class, "p_amount": row.amount}
         _GIVE_BACK.change(connection, values)
     if held:
         _FORGET.change(connection, {"p_holder": holder_uuid})
+        host_changes.of_providers(connection, [row.provider_uuid for row in held])
+    return bool(held)
 
 
-def force(connection: sa.Connection, holder_uuid: str, provider_uuid: str, amounts: Mapping[str, int]) -> None:
-    """Record that an instance uses ``amounts`` of a provider, whether or not there is room: it does use them."""
-    for resource_class, amount in amounts.items():
+def force(connection: sa.Connection, holder_uuid: str, wanted: Wanted) -> None:
+    """Record that an instance uses all this, whether or not there is room: it does use it."""
+    at = now()
+    for provider_uuid, resource_class, amount in _in_order(wanted):
         values = {"p_provider": provider_uuid, "p_class": resource_class, "p_amount": -amount}
         _GIVE_BACK.change(connection, values)
-        row = {
-            "holder_uuid": holder_uuid, "provider_uuid": provider_uuid, "resource_class": resource_class,
-            "holder_kind": INSTANCE, "amount": amount,
-        }  # fmt: skip
-        _RECORD.change(connection, row)
+        _RECORD.change(connection, _row(holder_uuid, provider_uuid, resource_class, amount, at))
+    host_changes.of_providers(connection, wanted)
 
 
 def hand_over(connection: sa.Connection, holder_uuid: str, to_uuid: str, to_kind: str) -> None:
-    """Give all that the holder claimed to another holder; what is used does not change."""
+    """Give all that the holder claimed, of whatever provider, to another holder; what is used does not change."""
     change = sa.update(claims).where(claims.c.holder_uuid == holder_uuid)
     connection.execute(change.values(holder_uuid=to_uuid, holder_kind=to_kind))
 
 
-def set_inventory(connection: sa.Connection, node: NodeInventory, ratios: Mapping[str, float]) -> None:
-    """Write what a node has; what is used stays as the claims say. ``ratios`` are defaults by resource class."""
-    totals = {"VCPU": node.vcpus, "MEMORY_MB": node.memory_mib, "DISK_GB": node.disk_gib}
-    for resource_class, total in totals.items():
-        ratio = node.allocation_ratios.get(resource_class, ratios.get(resource_class, 1.0))
-        reserved = min(node.reserved.get(resource_class, 0), total)
-        values = {
-            "total": total,
-            "reserved": reserved,
-            "ratio": ratio,
-            "capacity": Resource(total, 0, reserved, ratio).capacity,
-        }
-        key = sa.and_(inventories.c.provider_uuid == node.uuid, inventories.c.resource_class == resource_class)
-        if connection.execute(sa.update(inventories).where(key).values(**values)).rowcount == 0:
-            connection.execute(
-                sa.insert(inventories).values(provider_uuid=node.uuid, resource_class=resource_class, used=0, **values)
-            )
+def _in_order(wanted: Wanted) -> list[tuple[str, str, int]]:
+    return sorted(
+        (provider_uuid, resource_class, amount)
+        for provider_uuid, amounts in wanted.items()
+        for resource_class, amount in amounts.items()
+    )
+
+
+def _row(holder_uuid: str, provider_uuid: str, resource_class: str, amount: int, at: float) -> dict[str, Any]:
+    return {
+        "holder_uuid": holder_uuid, "provider_uuid": provider_uuid, "resource_class": resource_class,
+        "holder_kind": INSTANCE, "amount": amount, "taken_at": at,
+    }  # fmt: skip
+
+
+def _lost(connection: sa.Connection, provider_uuid: str, resource_class: str, amount: int) -> ClaimLost:
+    values = {"p_provider": provider_uuid, "p_class": resource_class}
+    row = _INVENTORY.rows(connection, values).first()
+    if row is None:
+        return ClaimLost(provider_uuid, resource_class, GONE)
+    if not row.min_unit <= amount <= row.max_unit or amount % row.step_size:
+        return ClaimLost(provider_uuid, resource_class, UNIT)
+    last = _NEWEST.rows(connection, values).first()
+    return ClaimLost(provider_uuid, resource_class, FULL, Holder(last.holder_uuid, last.holder_kind) if last else None)

@@ -6,11 +6,12 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import orjson
 import sqlalchemy as sa
 
 from tenter.contracts.scheduling import HostView, Resource
 from tenter.contracts.virt import DriverInfo, NodeInventory
-from tenter.store import claims
+from tenter.store import host_changes, inventory, reported
 from tenter.store.cell_schema import compute_nodes, instances, inventories, leftovers, operations, services
 from tenter.store.engine import Database, now
 from tenter.store.prepared import Prepared
@@ -39,6 +40,7 @@ _VIEWS = Prepared(
     .join(inventories, inventories.c.provider_uuid == compute_nodes.c.uuid)
     .order_by(compute_nodes.c.uuid)
 )
+_NODE = Prepared(sa.select(compute_nodes).where(compute_nodes.c.uuid == sa.bindparam("p_uuid")))
 _SUCCEEDED = Prepared(
     sa.update(compute_nodes)
     .where(compute_nodes.c.uuid == sa.bindparam("p_uuid"), compute_nodes.c.failed_builds > 0)
@@ -56,6 +58,8 @@ def rename(connection: sa.Connection, earlier: str, host: str) -> None:
     LOG.info("Host %s is called %s from now on", earlier, host)
     for table in (compute_nodes, instances, leftovers, operations):
         connection.execute(sa.update(table).where(table.c.host == earlier).values(host=host))
+    for uuid in connection.execute(sa.select(compute_nodes.c.uuid).where(compute_nodes.c.host == host)).scalars().all():
+        host_changes.node(connection, uuid)
 
 
 def report_nodes(
@@ -67,36 +71,56 @@ def report_nodes(
     nodes: Sequence[NodeInventory],
     ratios: Mapping[str, float],
 ) -> None:
-    """Write the nodes of a host and what they have."""
-    at = now()
+    """Write the nodes of a host and what they have, where that is not what is written already."""
+    of_host = {
+        "service_uuid": service_uuid, "host": host, "availability_zone": zone, "hypervisor_type": info.hypervisor_type,
+        "hypervisor_version": info.hypervisor_version,
+    }  # fmt: skip
+    reports = []
+    for node in nodes:
+        found = reported.check(node, ratios)
+        inventory.complain(node.name, found)
+        reports.append(({**of_host, **_columns(node, found)}, found))
+    with db.read() as connection:
+        new = [report for report in reports if _differs(connection, *report)]
+    if not new:
+        return
     with db.write() as connection:
-        for node in nodes:
-            values = {
-                "service_uuid": service_uuid,
-                "host": host,
-                "hypervisor_hostname": node.name,
-                "hypervisor_type": info.hypervisor_type,
-                "hypervisor_version": info.hypervisor_version,
-                "host_ip": node.host_ip,
-                "availability_zone": zone,
-                "cpu_info": dict(node.cpu_info),
-                "traits": sorted(node.traits),
-                "updated_at": at,
-            }
-            _rename_node(connection, node)
-            known = sa.update(compute_nodes).where(compute_nodes.c.uuid == node.uuid).values(**values)
-            if connection.execute(known).rowcount == 0:
-                connection.execute(sa.insert(compute_nodes).values(uuid=node.uuid, created_at=at, **values))
-            claims.set_inventory(connection, node, ratios)
+        for values, found in new:
+            _write_node(connection, values, found)
 
 
-def _rename_node(connection: sa.Connection, node: NodeInventory) -> None:
+def _columns(node: NodeInventory, found: reported.Reported) -> dict[str, Any]:
+    return {
+        "hypervisor_hostname": node.name, "host_ip": node.host_ip, "traits": found.traits, "metrics": found.metrics,
+        # As it will be read: what JSON has no words for, such as tuples, would differ each time.
+        "cpu_info": orjson.loads(orjson.dumps(dict(node.cpu_info))),
+    }  # fmt: skip
+
+
+def _differs(connection: sa.Connection, values: Mapping[str, Any], found: reported.Reported) -> bool:
+    row = _NODE.rows(connection, {"p_uuid": found.node_uuid}).mappings().first()
+    same = row is not None and all(row[name] == value for name, value in values.items())
+    return not same or inventory.differs(connection, found)
+
+
+def _write_node(connection: sa.Connection, values: Mapping[str, Any], found: reported.Reported) -> None:
+    uuid, at = found.node_uuid, now()
+    _rename_node(connection, uuid, values["hypervisor_hostname"])
+    known = sa.update(compute_nodes).where(compute_nodes.c.uuid == uuid).values(updated_at=at, **values)
+    if connection.execute(known).rowcount == 0:
+        connection.execute(sa.insert(compute_nodes).values(uuid=uuid, created_at=at, updated_at=at, **values))
+    inventory.write(connection, found)
+    host_changes.node(connection, uuid)
+
+
+def _rename_node(connection: sa.Connection, uuid: str, name: str) -> None:
     """Let the instances on a node whose name is new bear it."""
-    name = connection.execute(
-        sa.select(compute_nodes.c.hypervisor_hostname).where(compute_nodes.c.uuid == node.uuid)
+    before = connection.execute(
+        sa.select(compute_nodes.c.hypervisor_hostname).where(compute_nodes.c.uuid == uuid)
     ).scalar()
-    if name not in (None, node.name):
-        connection.execute(sa.update(instances).where(instances.c.node_uuid == node.uuid).values(node=node.name))
+    if before not in (None, name):
+        connection.execute(sa.update(instances).where(instances.c.node_uuid == uuid).values(node=name))
 
 
 def host_views(db: Database, down_after: float) -> list[HostView]:
@@ -131,11 +155,13 @@ def build_failed(connection: sa.Connection, instance_uuid: str) -> None:
     node = sa.select(instances.c.node_uuid).where(instances.c.uuid == instance_uuid).scalar_subquery()
     count = compute_nodes.c.failed_builds
     connection.execute(sa.update(compute_nodes).where(compute_nodes.c.uuid == node).values(failed_builds=count + 1))
+    host_changes.of_instance(connection, instance_uuid)
 
 
 def build_succeeded(connection: sa.Connection, node_uuid: str) -> None:
     """Forget the builds that the node failed before."""
-    _SUCCEEDED.change(connection, {"p_uuid": node_uuid})
+    if _SUCCEEDED.change(connection, {"p_uuid": node_uuid}):
+        host_changes.node(connection, node_uuid)
 
 
 def is_down(connection: sa.Connection, host: str, binary: str, down_after: float) -> bool:

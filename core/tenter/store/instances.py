@@ -9,7 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from tenter import errors, objects
-from tenter.store import claims, operations, quota, server_groups
+from tenter.store import claims, host_changes, operations, quota, server_groups
 from tenter.store.api_schema import places
 from tenter.store.cell_schema import instances
 from tenter.store.cell_schema import operations as cell_operations
@@ -39,9 +39,7 @@ _USES = Prepared(sa.select(places.c.project_id, places.c.vcpus, places.c.memory_
 _SET_BRIEF = Prepared(sa.update(places).where(_ONE_PLACE))
 _FORGET_PLACE = Prepared(sa.delete(places).where(_ONE_PLACE))
 _FORGET_UNPLACED = Prepared(sa.delete(places).where(_ONE_PLACE, places.c.state != PLACED))
-_WANT_DELETE = Prepared(
-    sa.update(places).where(_ONE_PLACE, places.c.state == PLACED, places.c.delete_wanted.is_(None))
-)
+_WANT_DELETE = Prepared(sa.update(places).where(_ONE_PLACE, places.c.state == PLACED, places.c.delete_wanted.is_(None)))
 _INSERT_PLACE = Prepared(sa.insert(places))
 _GET = Prepared(sa.select(instances).where(_ONE))
 _FOR_DELETE = Prepared(sa.select(instances.c.host, instances.c.locked).where(_ONE))
@@ -243,12 +241,15 @@ def on_host(db: Database, host: str) -> Sequence[Mapping[str, Any]]:
 def set_values(connection: sa.Connection, uuid: str, **values: Any) -> None:
     """Write columns of an instance, whatever its state."""
     values.setdefault("updated_at", now())
+    if "task_state" in values:
+        host_changes.of_task(connection, uuid, values["task_state"])
     _SET.change(connection, {"p_uuid": uuid, **values})
 
 
 def finish_task(connection: sa.Connection, uuid: str, operation_uuid: str, **values: Any) -> None:
     """Write columns and take the operation's hold off the instance, if that operation still holds it."""
     done = {"task_state": None, "operation_uuid": None, "updated_at": now(), **values}
+    host_changes.of_task_end(connection, uuid, operation_uuid)
     _FINISH.change(connection, {"p_uuid": uuid, "p_operation": operation_uuid, **done})
 
 
@@ -261,7 +262,10 @@ def begin_task(
         .where(instances.c.uuid == uuid, instances.c.task_state.is_(None), instances.c.vm_state.in_(list(vm_states)))
         .values(task_state=task_state, operation_uuid=operation_uuid, updated_at=now())
     )
-    return connection.execute(change).rowcount == 1
+    begun = connection.execute(change).rowcount == 1
+    if begun and task_state in host_changes.IO_TASKS:
+        host_changes.of_instance(connection, uuid)
+    return begun
 
 
 def to_delete(connection: sa.Connection, uuid: str) -> tuple[str | None, bool] | None:
@@ -273,7 +277,10 @@ def to_delete(connection: sa.Connection, uuid: str) -> tuple[str | None, bool] |
 def begin_delete(connection: sa.Connection, uuid: str, operation_uuid: str) -> bool:
     """Give the instance to a delete, whatever else goes on with it; False if it is going already or gone."""
     values = {"p_uuid": uuid, "operation_uuid": operation_uuid, "updated_at": now()}
-    return _BEGIN_DELETE.change(connection, values) == 1
+    begun = _BEGIN_DELETE.change(connection, values) == 1
+    if begun:
+        host_changes.of_instance(connection, uuid)  # whatever it was busy with
+    return begun
 
 
 def want_delete(connection: sa.Connection, uuid: str) -> bool:
@@ -286,16 +293,16 @@ def insert_placed(
     connection: sa.Connection,
     row: Mapping[str, Any],
     operation: operations.Operation,
-    provider_uuid: str,
-    amounts: Mapping[str, int],
+    wanted: claims.Wanted,
 ) -> None:
     """Put an instance, its claims and its build into a cell. Raises ClaimLost; then nothing may be committed."""
-    claims.take(connection, row["uuid"], provider_uuid, amounts)
+    claims.take(connection, row["uuid"], wanted)
     _INSERT.change(connection, row)
     operations.insert(connection, cell_operations, operation)
 
 
 def remove(connection: sa.Connection, uuid: str) -> None:
     """Remove an instance and give back what it claimed."""
-    claims.give_back(connection, uuid)
+    if not claims.give_back(connection, uuid):
+        host_changes.of_instance(connection, uuid)
     _REMOVE.change(connection, {"p_uuid": uuid})

@@ -8,7 +8,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from tenter.store import claims
+from tenter.store import claims, host_changes
 from tenter.store.cell_schema import compute_nodes, instances, leftovers
 from tenter.store.engine import Database, now
 from tenter.store.prepared import Prepared
@@ -47,6 +47,7 @@ def leave(
     }  # fmt: skip
     connection.execute(sa.insert(leftovers).values(values))
     claims.hand_over(connection, instance_uuid, values["uuid"], claims.LEFTOVER)
+    host_changes.node(connection, row.node_uuid)
     nowhere: dict[str, Any] = dict.fromkeys(("host", "node", "node_uuid", "handle"))
     nowhere.update(network_info=[], updated_at=now())
     connection.execute(sa.update(instances).where(instances.c.uuid == instance_uuid).values(nowhere))

@@ -9,7 +9,8 @@ import sqlalchemy as sa
 
 from tenter import errors
 from tenter.contracts.virt import NodeInventory
-from tenter.store.cell_schema import claims, compute_nodes, instances, inventories, leftovers, services
+from tenter.store import host_changes
+from tenter.store.cell_schema import claims, compute_nodes, instances, inventories, leftovers, providers, services
 from tenter.store.engine import Database, now
 
 LOG = logging.getLogger(__name__)
@@ -52,10 +53,14 @@ def withdraw(db: Database, service_uuid: str) -> None:
 def _replace(db: Database, before: str, new: str) -> None:
     with db.write() as connection:
         # First what new claims need, so that none is made while the others are looked for.
-        connection.execute(sa.delete(inventories).where(inventories.c.provider_uuid == before))
+        parts = connection.execute(sa.select(providers.c.uuid).where(providers.c.node_uuid == before)).scalars()
+        of_node = [before, *parts]
+        connection.execute(sa.delete(inventories).where(inventories.c.provider_uuid.in_(of_node)))
+        connection.execute(sa.delete(providers).where(providers.c.node_uuid == before))
         connection.execute(sa.delete(compute_nodes).where(compute_nodes.c.uuid == before))
+        host_changes.node(connection, before)
         for column in (instances.c.node_uuid, claims.c.provider_uuid, leftovers.c.node_uuid):
-            if connection.execute(sa.select(column).where(column == before).limit(1)).first():
+            if connection.execute(sa.select(column).where(column.in_(of_node)).limit(1)).first():
                 raise errors.Conflict(
                     f"The driver reports node {new}, but this host's servers are on node {before} of the same name; "
                     "put its node id back (the log says where the driver keeps it)."

@@ -61,16 +61,27 @@ class Prepared:
 
     def rows(self, connection: sa.Connection, values: Values) -> sa.Result[Any]:
         """Run a query and return its rows."""
+        found = self._fetch(connection, values)
+        if found is None:
+            return connection.execute(self.statement, values)
+        assert self._shape is not None
+        return IteratorResult(self._shape, iter(found))
+
+    def tuples(self, connection: sa.Connection, values: Values) -> Sequence[tuple[Any, ...]]:
+        """Run a query and return its rows as tuples: for many rows, of which making SQLAlchemy's takes longest."""
+        found = self._fetch(connection, values)
+        return connection.execute(self.statement, values).all() if found is None else found
+
+    def _fetch(self, connection: sa.Connection, values: Values) -> list[tuple[Any, ...]] | None:
         compiled = self._for(connection, values)
         if compiled is None:
-            return connection.execute(self.statement, values)
+            return None
         try:
             found = _driver(connection).execute(compiled.sql, compiled.bind(values)).fetchall()
         except sqlite3.Error:
-            # It fails there again, and comes as the error that callers know.
-            return connection.execute(self.statement, values)
-        assert self._shape is not None and self._converts is not None
-        return IteratorResult(self._shape, iter(self._converted(found)))
+            # It fails with SQLAlchemy again, and comes as the error that callers know.
+            return None
+        return self._converted(found)
 
     def change(self, connection: sa.Connection, values: Values) -> int:
         """Run an INSERT, UPDATE or DELETE and return how many rows it met."""

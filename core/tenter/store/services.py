@@ -10,8 +10,8 @@ import sqlalchemy as sa
 from os_resource_classes import DISK_GB, MEMORY_MB, VCPU
 
 from tenter import errors
-from tenter.store import api_schema, leftovers
-from tenter.store.cell_schema import claims, compute_nodes, instances, inventories, services
+from tenter.store import api_schema, host_changes, leftovers
+from tenter.store.cell_schema import claims, compute_nodes, instances, inventories, providers, services
 from tenter.store.engine import Database, now
 
 _AT_ONCE = 500
@@ -66,7 +66,9 @@ def update_service(db: Database, uuid: str, **values: Any) -> bool:
     """Change columns of a service (disabled, disabled_reason, forced_down); return whether it exists."""
     with db.write() as connection:
         update = sa.update(services).where(services.c.uuid == uuid)
-        return bool(connection.execute(update.values(updated_at=now(), **values)).rowcount)
+        exists = bool(connection.execute(update.values(updated_at=now(), **values)).rowcount)
+        host_changes.of_service(connection, uuid)
+    return exists
 
 
 def list_nodes(db: Database, down_after: float) -> list[dict[str, Any]]:
@@ -138,7 +140,7 @@ def _count(*conditions: sa.ColumnElement[bool]) -> sa.ScalarSelect[int]:
 
 
 def delete_service(db: Database, uuid: str) -> bool:
-    """Delete a service with its nodes and their inventories; return whether there was such a service.
+    """Delete a service with its nodes, their parts and inventories; return whether there was such a service.
 
     A process that still runs registers itself anew. Raises Conflict if instances are on its host.
     """
@@ -149,10 +151,17 @@ def delete_service(db: Database, uuid: str) -> bool:
             return False
         held = sa.select(instances.c.uuid).where(instances.c.node_uuid.in_(nodes)).limit(1)
         leftovers.give_up(connection, nodes)
-        claimed = sa.select(claims.c.holder_uuid).where(claims.c.provider_uuid.in_(nodes)).limit(1)
+        parts = sa.select(providers.c.uuid).where(providers.c.node_uuid.in_(nodes))
+        claimed = sa.select(claims.c.holder_uuid).where(_of(claims, nodes, parts)).limit(1)
         if connection.execute(held).first() or connection.execute(claimed).first():
             raise errors.Conflict(f"Host {host} has instances; delete them or move them away first.")
-        connection.execute(sa.delete(inventories).where(inventories.c.provider_uuid.in_(nodes)))
+        connection.execute(sa.delete(inventories).where(_of(inventories, nodes, parts)))
+        connection.execute(sa.delete(providers).where(providers.c.node_uuid.in_(nodes)))
+        host_changes.of_service(connection, uuid)
         connection.execute(sa.delete(compute_nodes).where(compute_nodes.c.service_uuid == uuid))
         connection.execute(sa.delete(services).where(services.c.uuid == uuid))
         return True
+
+
+def _of(table: sa.Table, nodes: sa.Select[Any], parts: sa.Select[Any]) -> sa.ColumnElement[bool]:
+    return sa.or_(table.c.provider_uuid.in_(nodes), table.c.provider_uuid.in_(parts))

@@ -57,7 +57,7 @@ def _operation(kind: str, uuid: str, **values: Any) -> Any:
 def _orphan_claim(cloud: Cloud, uuid: str) -> None:
     with cloud.cell.db.write() as connection:
         node = connection.execute(sa.select(cell_schema.compute_nodes.c.uuid)).scalar_one()
-        claims.take(connection, str(uuidlib.uuid4()), node, {"VCPU": 2, "MEMORY_MB": 100})
+        claims.take(connection, str(uuidlib.uuid4()), {node: {"VCPU": 2, "MEMORY_MB": 100}})
 
 
 def _claim_not_counted(cloud: Cloud, uuid: str) -> None:
@@ -71,7 +71,7 @@ def _doubled_claim(cloud: Cloud, uuid: str) -> None:
         connection.execute(sa.insert(nodes).values({**row, "uuid": "other-node"}))
         for inventory in connection.execute(sa.select(inventories)).mappings().all():
             connection.execute(sa.insert(inventories).values({**inventory, "provider_uuid": "other-node", "used": 0}))
-        claims.take(connection, uuid, "other-node", {"VCPU": 1})
+        claims.take(connection, uuid, {"other-node": {"VCPU": 1}})
 
 
 def _no_claim(cloud: Cloud, uuid: str) -> None:

@@ -24,7 +24,7 @@ QUIET = {"audit_interval": 0, "watch_interval": 3600}
 def _damage(cloud: Cloud) -> None:
     with cloud.cell.db.write() as connection:
         node = connection.execute(sa.select(cell_schema.compute_nodes.c.uuid)).scalar_one()
-        claims.take(connection, str(uuidlib.uuid4()), node, {"VCPU": 2})
+        claims.take(connection, str(uuidlib.uuid4()), {node: {"VCPU": 2}})
 
 
 def _figures(cloud: Cloud, count: int) -> audits.AuditFigures:

@@ -13,6 +13,7 @@ from tenter.store import claims
 from tenter.store.cell_schema import claims as claims_table
 from tenter.store.cell_schema import inventories
 from tenter.store.engine import Database
+from tenter.store.inventory import set_inventory
 
 NODE = NodeInventory(uuid=str(uuidlib.uuid4()), name="n", vcpus=10, memory_mib=1000, disk_gib=50)
 RATIOS = {"VCPU": 2.0}
@@ -27,7 +28,7 @@ def _used(db: Database) -> dict[str, int]:
 @pytest.fixture
 def db(cell_db: Database) -> Database:
     with cell_db.write() as connection:
-        claims.set_inventory(connection, NODE, RATIOS)
+        set_inventory(connection, NODE, RATIOS)
     return cell_db
 
 
@@ -38,7 +39,7 @@ def test_sixty_four_threads_never_take_more_than_there_is(db: Database) -> None:
         holder = str(uuidlib.uuid4())
         try:
             with db.write() as connection:
-                claims.take(connection, holder, NODE.uuid, asked)
+                claims.take(connection, holder, {NODE.uuid: asked})
         except claims.ClaimLost as exc:
             assert exc.resource_class == "VCPU"
             return None
@@ -62,20 +63,20 @@ def test_sixty_four_threads_never_take_more_than_there_is(db: Database) -> None:
 
 def test_a_lost_claim_leaves_nothing_of_its_other_classes(db: Database) -> None:
     with pytest.raises(claims.ClaimLost), db.write() as connection:
-        claims.take(connection, "h", NODE.uuid, {"VCPU": 1, "MEMORY_MB": 10, "DISK_GB": 51})
+        claims.take(connection, "h", {NODE.uuid: {"VCPU": 1, "MEMORY_MB": 10, "DISK_GB": 51}})
     assert _used(db) == {"VCPU": 0, "MEMORY_MB": 0, "DISK_GB": 0}
 
 
 def test_an_inventory_that_changes_keeps_what_is_used(db: Database) -> None:
     with db.write() as connection:
-        claims.take(connection, "h", NODE.uuid, {"MEMORY_MB": 900})
+        claims.take(connection, "h", {NODE.uuid: {"MEMORY_MB": 900}})
         smaller = NodeInventory(
             uuid=NODE.uuid, name="n", vcpus=1, memory_mib=500, disk_gib=1, reserved={"MEMORY_MB": 9999}
         )
-        claims.set_inventory(connection, smaller, {})
+        set_inventory(connection, smaller, {})
     assert _used(db)["MEMORY_MB"] == 900
     with pytest.raises(claims.ClaimLost), db.write() as connection:
-        claims.take(connection, "other", NODE.uuid, {"MEMORY_MB": 1})
+        claims.take(connection, "other", {NODE.uuid: {"MEMORY_MB": 1}})
     with db.write() as connection:
         claims.give_back(connection, "h")
     assert _used(db)["MEMORY_MB"] == 0

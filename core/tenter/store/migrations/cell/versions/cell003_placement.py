@@ -36,5 +36,5 @@ def upgrade() -> None:
         op.add_column("inventories", sa.Column(name, sa.BigInteger(), nullable=False, server_default=default))
     op.add_column("claims", sa.Column("taken_at", sa.Double(), nullable=True))
     op.add_column("compute_nodes", sa.Column("metrics", Json(), nullable=True))
-    op.create_index("instances_node", "instances", ["node_uuid"], unique=False)
+    op.create_index("instances_node", "instances", ["node_uuid", "task_state"], unique=False)
     op.create_index("services_last_seen", "services", ["last_seen"], unique=False)
