@@ -13,6 +13,7 @@ from tenter import errors
 from tenter.cells import Cell
 from tenter.conductor.problems import Problem, in_one_database, only_reported
 from tenter.operations import delete, faults
+from tenter.operations.asked import asked
 from tenter.operations.findings import Finding
 from tenter.operations.model import CONDUCTOR
 from tenter.operations.placement import amounts
@@ -39,7 +40,7 @@ _REPAIR = "'tenter audit --repair' repairs it."
 def problems(cell: Cell, conf: cfg.ConfigOpts) -> Iterator[Problem]:
     """Yield what does not fit in the cell; each check reads anew, so that it sees what was repaired before it."""
     yield from _claims_without_holder(cell)
-    yield from _wrong_claims(cell)
+    yield from _wrong_claims(cell, conf)
     yield from _claims_of_nothing(cell)
     yield from _inventories(cell)
     yield from _tasks(cell, conf)
@@ -80,7 +81,7 @@ def _claims_without_holder(cell: Cell) -> Iterator[Problem]:
 
 def _quiet(connection: sa.Connection, uuids: Iterable[str] | None = None) -> list[Mapping[str, Any]]:
     """Return the instances (or those of ``uuids``) that nothing is being done to."""
-    query = sa.select(table.c.uuid, table.c.node_uuid, table.c.flavor).where(~_OPEN_OF)
+    query = sa.select(table.c.uuid, table.c.node_uuid, table.c.flavor, table.c.image).where(~_OPEN_OF)
     if uuids is not None:
         query = query.where(table.c.uuid.in_(list(uuids)))
     return [dict(row) for row in connection.execute(query).mappings()]
@@ -101,31 +102,43 @@ def _parts(connection: sa.Connection) -> dict[str, str]:
     return {row.uuid: row.node_uuid for row in connection.execute(sa.select(providers.c.uuid, providers.c.node_uuid))}
 
 
-def _due(row: Mapping[str, Any], held: Held, parts: Mapping[str, str]) -> Held:
+def _due(row: Mapping[str, Any], held: Held, parts: Mapping[str, str], conf: cfg.ConfigOpts) -> Held:
     """Return what an instance should have claimed, as far as its flavor says.
 
-    Any amount may be claimed of its node and of the node's parts together; of classes that the flavor does not name,
-    what is claimed there is right.
+    It may have any amount from its node and from the node's parts together. Of classes that the flavor does not name,
+    or of which some must come from one part, what is claimed there is right: only the scheduler knew of which part.
     """
     node = row["node_uuid"]
     if not node:
         return set()
-    wanted = amounts(row["flavor"])
     there = {claim for claim in held if parts.get(claim[0], claim[0]) == node}
-    due = {claim for claim in there if claim[1] not in wanted}
-    for resource_class, amount in wanted.items():
+    due = set(there)
+    loose = _loose(row, conf)
+    for resource_class, amount in amounts(row["flavor"]).items():
         of_class = {claim for claim in there if claim[1] == resource_class}
-        right = sum(claimed for _, _, claimed in of_class) == amount
-        due |= of_class if right else {(node, resource_class, amount)}
+        right = of_class if resource_class in loose else sum(claim[2] for claim in of_class) == amount
+        if not right:
+            due = (due - of_class) | {(node, resource_class, amount)}
     return due
 
 
-def _wrong_claims(cell: Cell) -> Iterator[Problem]:
+def _loose(row: Mapping[str, Any], conf: cfg.ConfigOpts) -> frozenset[str]:
+    """Return the resource classes of which an instance wants some from one part; all that it may have if its flavor can
+    no longer be read (a PCI alias that is gone from the configuration)."""
+    properties = (row["image"] or {}).get("properties") or {}
+    try:
+        groups = asked(row["flavor"], properties, conf.pci.alias).groups
+    except errors.Invalid:
+        return frozenset(amounts(row["flavor"]))
+    return frozenset(name for group in groups for name in group.resources)
+
+
+def _wrong_claims(cell: Cell, conf: cfg.ConfigOpts) -> Iterator[Problem]:
     with cell.db.read() as connection:
         held, parts = _held(connection), _parts(connection)
         wrong = [(row, held.get(row["uuid"], set())) for row in _quiet(connection)]
     for row, has in wrong:
-        due = _due(row, has, parts)
+        due = _due(row, has, parts, conf)
         if has == due:
             continue
         uuid = row["uuid"]
@@ -134,10 +147,10 @@ def _wrong_claims(cell: Cell) -> Iterator[Problem]:
             code, what = "claim.missing", "less"
 
         def holds(connection: sa.Connection, uuid: str = uuid) -> bool:
-            return _wrong(connection, uuid) is not None
+            return _wrong(connection, uuid, conf) is not None
 
         def mend(connection: sa.Connection, uuid: str = uuid) -> None:
-            due = _wrong(connection, uuid)
+            due = _wrong(connection, uuid, conf)
             claims.give_back(connection, uuid)
             wanted: dict[str, dict[str, int]] = {}
             for provider, resource_class, amount in due or ():
@@ -148,13 +161,13 @@ def _wrong_claims(cell: Cell) -> Iterator[Problem]:
         yield in_one_database(_finding(cell, code, uuid, sentence), "Its claims were set right.", cell.db, holds, mend)
 
 
-def _wrong(connection: sa.Connection, uuid: str) -> Held | None:
+def _wrong(connection: sa.Connection, uuid: str, conf: cfg.ConfigOpts) -> Held | None:
     """Return what an instance should have claimed; None if it has, or something is being done to it."""
     rows = _quiet(connection, [uuid])
     if not rows:
         return None
     has = _held(connection, uuid).get(uuid, set())
-    due = _due(rows[0], has, _parts(connection))
+    due = _due(rows[0], has, _parts(connection), conf)
     return None if has == due else due
 
 
