@@ -18,6 +18,8 @@ examples:
 
 Exit codes: 0 done, 1 it could not be done (one line says why), 2 wrong arguments.
 """
+PRINTS = {"audit", "cell", "config", "plugin", "status", "version"}
+"""Commands that are done when they have printed what they have to say."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -175,54 +177,59 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code."""
     args = parser().parse_args(argv)
     try:
-        if args.command == "up":
-            from tenter.cli import up
-
-            return up.run(args)
-        if args.command in ("api", "conductor", "compute"):
-            from tenter.cli import processes
-
-            return int(getattr(processes, args.command)(args))
-        if args.command == "cell":
-            from tenter.cli import cell
-
-            return cell.run(args)
-        if args.command == "status":
-            from tenter.cli import status
-
-            return status.run(args)
-        if args.command == "audit":
-            from tenter.cli import audit
-
-            return audit.run(args)
-        if args.command == "plugin" and args.part == "matrix":
-            from tenter.cli import matrix
-
-            return matrix.run(args)
-        if args.command == "plugin" and args.part == "new":
-            from tenter.cli import new_plugin
-
-            return new_plugin.run(args)
-        if args.command == "plugin":
-            from tenter.cli import plugin
-
-            return plugin.run(args)
-        if args.command == "teardown":
-            from tenter.cli import teardown
-
-            return teardown.run(args)
-        if args.command == "config":
-            from tenter.cli import config
-
-            return _piped(config.sample)
-        from tenter.cli import version
-
-        return version.run()
+        return _piped(lambda: _run(args)) if args.command in PRINTS else _run(args)
     except errors.TenterError as exc:
         print(f"tenter: {exc}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130
+
+
+def _run(args: argparse.Namespace) -> int:
+    """Run a command and return its exit code; what others need is not imported."""
+    if args.command == "up":
+        from tenter.cli import up
+
+        return up.run(args)
+    if args.command in ("api", "conductor", "compute"):
+        from tenter.cli import processes
+
+        return int(getattr(processes, args.command)(args))
+    if args.command == "cell":
+        from tenter.cli import cell
+
+        return cell.run(args)
+    if args.command == "status":
+        from tenter.cli import status
+
+        return status.run(args)
+    if args.command == "audit":
+        from tenter.cli import audit
+
+        return audit.run(args)
+    if args.command == "plugin" and args.part == "matrix":
+        from tenter.cli import matrix
+
+        return matrix.run(args)
+    if args.command == "plugin" and args.part == "new":
+        from tenter.cli import new_plugin
+
+        return new_plugin.run(args)
+    if args.command == "plugin":
+        from tenter.cli import plugin
+
+        return plugin.run(args)
+    if args.command == "teardown":
+        from tenter.cli import teardown
+
+        return teardown.run(args)
+    if args.command == "config":
+        from tenter.cli import config
+
+        return config.sample()
+    from tenter.cli import version
+
+    return version.run()
 
 
 if __name__ == "__main__":

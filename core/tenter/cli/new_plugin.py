@@ -11,7 +11,7 @@ import string
 import tempfile
 import textwrap
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import resources
 from pathlib import Path
 
@@ -39,7 +39,8 @@ class Template:
     """What is particular to the skeletons of one kind.
 
     ``suffix`` ends the class's name, ``module`` is where it stands. ``bodies`` of methods that need not be empty, with
-    what they need from other modules. ``option`` enables it. ``kit`` is its conformance kit.
+    what they need from other modules. ``option`` enables it. ``kit`` is its conformance kit. ``form``
+    (``module:Class``) is the one to write of several; empty where the contract has but one.
     """
 
     suffix: str
@@ -50,6 +51,7 @@ class Template:
     imports: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     attributes: str = ""
     methods: str = ""
+    form: str = ""
 
 
 TEMPLATES = {
@@ -60,10 +62,12 @@ TEMPLATES = {
     "filter": Template(
         "Filter", "filter", "scheduler.extra_filters", "FilterConformance",
         bodies={"accepts": "return ACCEPT"}, imports={"tenter.contracts.filter": ("ACCEPT",)},
+        form="tenter.contracts.filter:HostFilter",
     ),
     "weigher": Template(
         "Weigher", "weigher", "scheduler.extra_weighers", "WeigherConformance",
         bodies={"weigh": "return 0.0", "multiplier": "return 1.0"},
+        form="tenter.contracts.weigher:HostWeigher",
     ),
     "feature": Template(
         "Feature", "feature", "migration.features", "FeatureConformance",
@@ -211,7 +215,7 @@ def _entry_points(kind: str, values: Mapping[str, str]) -> str:
 
 
 def _source(kind: str, template: Template, name: str, package: str) -> dict[str, str]:
-    base = KINDS[kind].base()
+    base = replace(KINDS[kind], contract=template.form or KINDS[kind].contract).base()
     imports: skeleton.Imports = {module: set(names) for module, names in template.imports.items()}
     imports.setdefault(base.__module__, set()).add(base.__name__)
     if "agree" in template.bodies:

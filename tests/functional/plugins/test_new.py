@@ -76,8 +76,9 @@ def test_a_driver_is_told_what_it_lacks(author: Author) -> None:
     assert "tenter_acme.driver:AcmeImages" in shown and "image 1.0" in shown
 
 
-def test_a_filter_holds_its_contract_at_once_and_its_drop_in_enables_it(author: Author) -> None:
-    author.new("filter", "acme")
+@pytest.mark.parametrize("kind", ["filter", "weigher"])
+def test_an_extension_holds_its_contract_at_once_and_its_drop_in_enables_it(author: Author, kind: str) -> None:
+    author.new(kind, "acme")
     tests = author.run("pytest", "-q", "-p", "no:cacheprovider", cwd="tenter-acme")
     assert tests.returncode == 0, tests.stdout + tests.stderr
     assert "8 of 10 checks hold, 2 skipped" in tests.stdout

@@ -15,6 +15,7 @@ from tenter.cli import new_plugin
 from tenter.cli.main import main
 from tenter.contracts.filter import HostFilter
 from tenter.contracts.network import NetworkDriver
+from tenter.contracts.weigher import HostWeigher
 from tenter.plugins.kinds import KINDS
 
 
@@ -47,6 +48,14 @@ def test_a_skeleton_has_what_its_contract_asks_and_no_more(tmp_path: Path) -> No
     assert "def allocate(self, request: AllocateRequest) -> tuple[VIF, ...]:" in source
     assert '"""Return the instance\'s VIFs in the order asked' in source
     assert 'raise errors.CapabilityMissing("allocate() is not written yet")' in source
+
+
+@pytest.mark.parametrize(("kind", "form"), [("filter", HostFilter), ("weigher", HostWeigher)])
+def test_of_a_contract_with_several_forms_the_simple_one_is_written(kind: str, form: type, tmp_path: Path) -> None:
+    source = (new_plugin.write(kind, "acme", tmp_path) / f"tenter_acme/{kind}.py").read_text()
+    (written,) = [node for node in ast.parse(source).body if isinstance(node, ast.ClassDef)]
+    assert [ast.unparse(base) for base in written.bases] == [form.__name__]
+    assert {node.name for node in written.body if isinstance(node, ast.FunctionDef)} == form.__abstractmethods__
 
 
 def test_packaging_names_entry_point_options_and_drop_in(tmp_path: Path) -> None:

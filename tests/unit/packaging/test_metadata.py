@@ -45,6 +45,12 @@ def test_an_entry_point_is_of_a_known_group() -> None:
     assert set(setup_entry_points()) - OTHER_GROUPS - set(plugins.GROUPS.values()) == set()
 
 
+def test_the_documentation_shows_the_options_of_every_plugin() -> None:
+    text = (ROOT / "docs" / "configuration.rst").read_text()
+    shown = text.partition(".. show-options::")[2].split()
+    assert shown == sorted(setup_entry_points()["oslo.config.opts"])
+
+
 def _imported(directory: Path) -> Iterator[str]:
     """Yield the top-level modules that the sources of a directory import."""
     for path in directory.rglob("*.py"):
