@@ -21,20 +21,15 @@ from tenter.cells import Cell
 from tenter.contracts.virt import PowerState
 from tenter.operations import faults, moments, ports
 from tenter.operations.model import COMPUTE, CONDUCTOR, Apply, LeftBehind, OperationKind, Outcome, Step, StepContext
-from tenter.operations.placement import amounts, request_of
-from tenter.scheduler import Candidate, Scheduler
-from tenter.scheduler.decision import no_valid_host
+from tenter.operations.placement import amounts
+from tenter.operations.placing import Attempt, Placing, TryAgain, leave_group
+from tenter.scheduler import Candidate
 from tenter.store import cell_schema, claims, hosts, instances, leftovers, operations
 from tenter.store.api_schema import operations as api_operations
 from tenter.store.engine import Database, now
 from tenter.store.operations import SECRETS, Operation
 
 LOG = logging.getLogger(__name__)
-
-
-def _scheduler(context: StepContext) -> Scheduler:
-    assert context.scheduler is not None
-    return context.scheduler
 
 
 def schedule(context: StepContext) -> Outcome:
@@ -49,28 +44,35 @@ def schedule(context: StepContext) -> Outcome:
         earlier = _made_earlier(context)
         if earlier is not None:
             return earlier
-    try:
-        request = request_of(context, row)
-    except errors.Unavailable:
-        return Outcome(again=context.conf.cells.retry_interval)
     moments.before_scheduling(context.hooks, row, operation.request_id)
-    decision = _scheduler(context).select(request)
-    for candidate in decision.candidates:
-        in_cell = _held_in_cell(operation, candidate)
-        placed = {**row, **_position(candidate), "task_state": "scheduling", "operation_uuid": operation.uuid}
-        try:
-            with context.cells.using(candidate.cell) as db, db.write() as connection:
-                wanted = {candidate.view.provider_uuid: amounts(row["flavor"])}
-                instances.insert_placed(connection, placed, in_cell, wanted)
-        except claims.ClaimLost:
-            continue
-        except errors.Unavailable as exc:
-            LOG.warning("Cell %s is passed over: %s", candidate.cell.name, exc)
-            continue
-        except db_exception.DBDuplicateEntry:
-            return _is_there(context, candidate.cell)
-        return _take_place(context, in_cell, candidate, row)
-    raise no_valid_host(decision)
+    try:
+        placing = Placing(context, row)
+        for attempt in placing.attempts():
+            outcome = _claim(context, row, placing, attempt)
+            if outcome is not None:
+                return outcome
+    except TryAgain:
+        return Outcome(again=context.conf.cells.retry_interval)
+    raise AssertionError("the attempts end with an error")
+
+
+def _claim(context: StepContext, row: Mapping[str, Any], placing: Placing, attempt: Attempt) -> Outcome | None:
+    """Put the instance into the cell of a host, and return what follows; None if the host is to be had no longer."""
+    operation, cell = context.operation, attempt.candidate.cell
+    in_cell = _held_in_cell(operation, attempt.candidate)
+    placed = {**row, **attempt.position, "task_state": "scheduling", "operation_uuid": operation.uuid}
+    try:
+        with context.cells.using(cell) as db, db.write() as connection:
+            instances.insert_placed(connection, placed, in_cell, attempt.wanted)
+    except claims.ClaimLost as exc:
+        placing.lost(attempt, exc)
+        return None
+    except errors.Unavailable as exc:
+        LOG.warning("Cell %s is passed over: %s", cell.name, exc)
+        return None
+    except db_exception.DBDuplicateEntry:
+        return _is_there(context, cell)
+    return _take_place(context, in_cell, attempt, row)
 
 
 def _made_earlier(context: StepContext) -> Outcome | None:
@@ -109,16 +111,6 @@ def _is_there(context: StepContext, cell: Cell) -> Outcome:
     return Outcome(gone=True, apply=apply)
 
 
-def _position(candidate: Candidate) -> dict[str, Any]:
-    view = candidate.view
-    return {
-        "host": view.host,
-        "node": view.node,
-        "node_uuid": view.provider_uuid,
-        "availability_zone": view.zone,
-    }
-
-
 def _held_in_cell(operation: Operation, candidate: Candidate) -> Operation:
     return dataclasses.replace(
         operation, step="confirm", attempt=1, step_attempt=1, data={"hosts": {}}, host=candidate.view.host
@@ -132,9 +124,10 @@ def _forget(operation: Operation) -> Apply:
     return apply
 
 
-def _take_place(context: StepContext, in_cell: Operation, candidate: Candidate, row: Mapping[str, Any]) -> Outcome:
+def _take_place(context: StepContext, in_cell: Operation, attempt: Attempt, row: Mapping[str, Any]) -> Outcome:
     newer: list[dict[str, Any] | None] = []
-    cell, host, table = candidate.cell, candidate.view.host, cell_schema.operations
+    candidate, table = attempt.candidate, cell_schema.operations
+    cell, host = candidate.cell, candidate.view.host
 
     def apply(connection: sa.Connection) -> None:
         newer.append(_swap(connection, row, cell.uuid))
@@ -146,7 +139,7 @@ def _take_place(context: StepContext, in_cell: Operation, candidate: Candidate, 
             placed = _catch_up(context.db, cell.db, in_cell, row, cell.uuid, newer[-1])
             if placed is not None:
                 moments.claimed(
-                    context.hooks, placed, in_cell.request_id, _position(candidate), amounts(row["flavor"])
+                    context.hooks, placed, in_cell.request_id, attempt.position, attempt.amounts
                 )  # fmt: skip
             with cell.db.write() as connection:
                 if placed is None:
@@ -294,31 +287,35 @@ def reschedule(context: StepContext) -> Outcome:
     failed: Mapping[str, str] = operation.data["hosts"]
     row = instances.get(context.db, operation.instance_uuid).to_mapping()
     if len(failed) < context.conf.operations.max_attempts:
-        try:
-            request = request_of(context, row, frozenset(failed))
-        except errors.Unavailable:
-            return Outcome(again=context.conf.cells.retry_interval)
         moments.before_scheduling(context.hooks, row, operation.request_id, failed)
-        decision = _scheduler(context).select(request, context.cell_uuid)
-        for candidate in decision.candidates:
-            try:
-                with context.db.write() as connection:
-                    operations.fenced(connection, context.table, operation)
-                    claims.give_back(connection, operation.instance_uuid)
-                    wanted = {candidate.view.provider_uuid: amounts(row["flavor"])}
-                    claims.take(connection, operation.instance_uuid, wanted)
-                    instances.set_values(
-                        connection, operation.instance_uuid, task_state="spawning", **_position(candidate)
-                    )
-            except claims.ClaimLost:
-                continue
-            moments.claimed(
-                context.hooks, row, operation.request_id, _position(candidate), amounts(row["flavor"])
-            )
-            return Outcome(next="spawn", host=candidate.view.host)
+        try:
+            placing = Placing(context, row, frozenset(failed))
+            for attempt in placing.attempts():
+                if _move_claims(context, placing, attempt):
+                    moments.claimed(context.hooks, row, operation.request_id, attempt.position, attempt.amounts)
+                    return Outcome(next="spawn", host=attempt.candidate.view.host)
+        except TryAgain:
+            return Outcome(again=context.conf.cells.retry_interval)
+        except errors.NoValidHost as exc:
+            LOG.info("Instance %s finds no other host: %s", operation.instance_uuid, exc)
     raise errors.NoValidHost(
         "No valid host was found. " + " ".join(f"{host}: {reason}" for host, reason in failed.items())
     )
+
+
+def _move_claims(context: StepContext, placing: Placing, attempt: Attempt) -> bool:
+    """Claim another host instead of the one that the instance is on; return False if that was lost."""
+    uuid = context.operation.instance_uuid
+    try:
+        with context.db.write() as connection:
+            operations.fenced(connection, context.table, context.operation)
+            claims.give_back(connection, uuid)
+            claims.take(connection, uuid, attempt.wanted)
+            instances.set_values(connection, uuid, task_state="spawning", **attempt.position)
+    except claims.ClaimLost as exc:
+        placing.lost(attempt, exc)
+        return False
+    return True
 
 
 class Build(OperationKind):
@@ -362,10 +359,13 @@ class Build(OperationKind):
                 fault=faults.fault(reason), host=None, node=None, node_uuid=None, network_info=[],
             )  # fmt: skip
 
-        return Outcome(
-            state="failed", error=faults.as_error(error, host or "conductor"), apply=apply,
-            then=lambda: moments.build_failed(context.hooks, before, operation, reason, True),
-        )  # fmt: skip
+        def then() -> None:
+            if context.api_db is not None:
+                with context.api_db.write() as connection:
+                    leave_group(connection, operation.instance_uuid)
+            moments.build_failed(context.hooks, before, operation, reason, True)
+
+        return Outcome(state="failed", error=faults.as_error(error, host or "conductor"), apply=apply, then=then)
 
     def abandon(self, context: StepContext, step: str) -> None:
         """Remove the guest and the ports that a process which died while spawning may have left on this host."""
@@ -391,12 +391,17 @@ class Build(OperationKind):
     def _unplaced(self, context: StepContext, error: Exception) -> Outcome:
         operation, reason = context.operation, faults.sentence(error)
         before = moments.server_of(context)
+
+        def apply(connection: sa.Connection) -> None:
+            leave_group(connection, operation.instance_uuid)
+            instances.lose_place(
+                connection, operation.instance_uuid, vm_state="error", task_state=None, fault=faults.fault(reason)
+            )
+
         return Outcome(
             state="failed",
             error=faults.as_error(error, "scheduler"),
-            apply=lambda connection: instances.lose_place(
-                connection, operation.instance_uuid, vm_state="error", task_state=None, fault=faults.fault(reason)
-            ),
+            apply=apply,
             then=lambda: moments.build_failed(context.hooks, before, operation, reason, True),
         )
 

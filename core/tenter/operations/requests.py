@@ -27,7 +27,7 @@ from tenter.store.api_schema import places
 from tenter.store.cell_schema import instances as instances_table
 from tenter.store.cell_schema import operations as cell_operations
 from tenter.store.engine import Database, now
-from tenter.store.operations import SECRETS, Operation
+from tenter.store.operations import BATCH, SECRETS, Operation
 
 
 class _Unset:
@@ -132,7 +132,9 @@ class Requests:
     def _create(self, caller: Caller, request: CreateServers) -> Created:
         reservation_id = "r-" + secrets.token_hex(4)
         rows = instance_rows(caller.project_id, caller.user_id, request, reservation_id)
-        args = {SECRETS: {"admin_password": request.admin_password}} if request.admin_password else {}
+        args: dict[str, Any] = {BATCH: len(rows)} if len(rows) > 1 else {}
+        if request.admin_password:
+            args[SECRETS] = {"admin_password": request.admin_password}
         group = server_groups.hinted(request.hints)
         builds = [self._operation(caller, "build", row["uuid"], "schedule", CONDUCTOR, None, args) for row in rows]
         with self._api_db.write() as connection:

@@ -1,26 +1,116 @@
-"""The host table of all cells."""
+"""The host table of all cells, kept current: what has changed since it was looked at last is read, never all of it."""
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from tenter.cells import Cell, Cells
 from tenter.contracts.table import HostTable
-from tenter.scheduler.table import table_of
-from tenter.store import hosts
+from tenter.scheduler.changes import Change, joined, kept
+from tenter.scheduler.rows import Aggregates, Rows, rows_of
+from tenter.store import aggregates, host_feed
+from tenter.store.engine import Database, now
+from tenter.store.host_feed import Feed, HostRecord, Mark
+
+LOOK = 1.0
+"""Seconds between two looks for signs of life."""
+SLACK = 5.0
+"""Seconds by which the clocks of hosts may differ without that a sign of life is seen late."""
+
+
+@dataclass(frozen=True)
+class _Heard:
+    """What was read of one cell: its log up to ``mark``, signs of life up to ``newest`` (seconds since the epoch) when
+    they were looked at last, and when all of them were (monotonic clock)."""
+
+    mark: Mark
+    newest: float
+    looked: float
+    whole: float
+
+
+@dataclass(frozen=True)
+class _News:
+    """What a cell says: nodes, all of them if ``whole``, and signs of life."""
+
+    feed: Feed
+    heard: _Heard
+    whole: bool = False
+    signs: Sequence[tuple[str, float]] = ()
 
 
 class CurrentHosts:
-    """Reads the table from the cells' databases."""
+    """The hosts of all cells. What a cell had stays known while it is away, but is not offered."""
 
-    def __init__(self, cells: Cells, down_after: Callable[[], float]) -> None:
+    def __init__(self, cells: Cells, api_db: Database, down_after: Callable[[], float]) -> None:
         """``down_after`` returns the seconds without a sign of life after which a host is down."""
-        self._cells, self._down_after = cells, down_after
+        self._cells, self._api_db, self._down_after = cells, api_db, down_after
+        self._lock = threading.Lock()
+        self._heard: dict[str, _Heard] = {}
+        self._aggregates: Aggregates = {}
+        self._number = -1
+        self._rows = rows_of([], [], {})
 
     def table(self, cells: Sequence[Cell]) -> tuple[HostTable, Sequence[str]]:
-        """Return the hosts of ``cells`` as they are now, and the UUIDs of those that are away."""
-        down_after = self._down_after()
-        answers = self._cells.ask(lambda cell: hosts.host_views(cell.db, down_after), cells)
-        views = [replace(view, cell=uuid) for uuid, found in answers.found.items() for view in found]
-        return table_of(views), answers.away
+        """Return the table as it is now, and the UUIDs of those of ``cells`` that are away."""
+        with self._lock:
+            answers = self._cells.ask(self._read, cells)
+            self._look_at_aggregates()
+            for uuid, news in answers.found.items():
+                self._take(uuid, news)
+            return self._rows.at(now() - self._down_after()), answers.away
+
+    def _read(self, cell: Cell) -> _News:
+        heard = self._heard.get(cell.uuid)
+        feed = host_feed.read_since(cell.db, heard.mark) if heard is not None else None
+        at = time.monotonic()
+        if heard is None or feed is None:
+            feed = host_feed.read_all(cell.db)
+            newest = max((record.last_seen for record in feed.hosts), default=0.0)
+            return _News(feed, _Heard(feed.mark, newest, at, at), whole=True)
+        if at - heard.looked < LOOK:
+            return _News(feed, replace(heard, mark=feed.mark))
+        every = at - heard.whole > self._down_after() / 2
+        signs = host_feed.read_signs(cell.db, 0.0 if every else heard.newest - SLACK)
+        newest = max((seen for _, seen in signs), default=heard.newest)
+        return _News(feed, _Heard(feed.mark, newest, at, at if every else heard.whole), signs=signs)
+
+    def _take(self, cell_uuid: str, news: _News) -> None:
+        if news.whole:
+            others = self._rows.table.cell.where(lambda uuid: uuid != cell_uuid)
+            new = self._made(cell_uuid, news.feed.hosts)
+            self._rows = joined(kept(self._rows, others), new) if others.any() else new
+        elif news.feed.hosts or news.feed.gone:
+            self._change(cell_uuid, news.feed)
+        if news.signs:
+            self._rows = self._rows.heard(news.signs)
+        self._heard[cell_uuid] = news.heard
+
+    def _made(self, cell_uuid: str, records: Sequence[HostRecord]) -> Rows:
+        return rows_of([cell_uuid] * len(records), records, self._aggregates)
+
+    def _change(self, cell_uuid: str, feed: Feed) -> None:
+        change, other = Change(self._rows), []
+        for record in feed.hosts:
+            row = change.row_for(record)
+            if row is None:
+                other.append(record)
+            else:
+                change.put(row, record, self._aggregates.get(record.host, ()))
+        self._rows = change.done()
+        gone = [row for uuid in (*feed.gone, *(record.uuid for record in other))
+                if (row := self._rows.row_of(uuid)) is not None]  # fmt: skip
+        if gone:
+            keep = self._rows.table.every(True)
+            keep[gone] = False
+            self._rows = kept(self._rows, keep)
+        if other:
+            self._rows = joined(self._rows, self._made(cell_uuid, other))
+
+    def _look_at_aggregates(self) -> None:
+        if aggregates.number(self._api_db) != self._number:
+            self._aggregates, self._number = aggregates.by_host(self._api_db)
+            self._rows = self._rows.within(self._aggregates)

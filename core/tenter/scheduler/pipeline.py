@@ -14,6 +14,7 @@ from oslo_config import cfg
 from tenter.cells import Cell, Cells
 from tenter.contracts.scheduling import PlacementRequest, ServerGroup
 from tenter.contracts.table import HostTable
+from tenter.scheduler.batches import Batches
 from tenter.scheduler.decision import Decision, Scope
 from tenter.scheduler.sift import Filters, Refusal, Sieve, Sifted
 from tenter.scheduler.usage import claimed
@@ -51,10 +52,21 @@ class Scheduler:
         self._filters = list(filters)
         self._watched = Watched(lambda: self._conf.scheduler.filter_budget)
         self._chance = _Chance(seed)
+        self._batches = Batches()
 
     def select(self, request: PlacementRequest, cell_uuid: str | None = None) -> Decision:
         """Return the decision for one instance; with ``cell_uuid``, among the hosts of that cell only."""
         return self.select_many(request, 1, cell_uuid)[0]
+
+    def select_of(self, request: PlacementRequest, batch: str, count: int) -> Decision:
+        """Return the decision for one of ``count`` equal instances that were asked for at once, as the batch of that
+        name. They are decided about in one pass, when the first is asked for."""
+        if count < 2:
+            return self.select(request)
+        decision = self._batches.take(batch, lambda: self.select_many(request, count))
+        if decision is None:
+            return self.select(request)
+        return replace(decision, request=replace(decision.request, instance_uuid=request.instance_uuid))
 
     def select_many(self, request: PlacementRequest, count: int, cell_uuid: str | None = None) -> list[Decision]:
         """Return the decisions for ``count`` equal instances: those that as many single ones would come to if each were

@@ -29,6 +29,8 @@ QUEUED, RUNNING = "queued", "running"
 DONE, FAILED, CANCELLED = "done", "failed", "cancelled"
 OPEN = (QUEUED, RUNNING)
 SECRETS = "secrets"
+BATCH = "batch"
+"""The argument of a build that says how many equal ones were asked for at once."""
 PAUSED = "paused"
 """The owner of an operation that nobody may take before a while; its lease says when."""
 LONGEST_PAUSE = 60.0

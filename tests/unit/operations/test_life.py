@@ -252,15 +252,15 @@ def _die_after_spawn(cloud: Cloud) -> str:
 def test_what_is_changed_while_it_is_scheduled_is_kept(cloud: Cloud, monkeypatch: Any) -> None:
     from tenter.operations import build
 
-    real, found = build._scheduler, []
+    real, found = build.Placing, []
 
-    def slow(context: Any) -> Any:
+    def slow(*args: Any) -> Any:
         while not found:
             time.sleep(0.001)
         cloud.requests.update(CALLER, found[0], {"display_name": "renamed", "tags": ["a"]})
-        return real(context)
+        return real(*args)
 
-    monkeypatch.setattr(build, "_scheduler", slow)
+    monkeypatch.setattr(build, "Placing", slow)
     found.append(cloud.create("before"))
     row = cloud.active(found[0])
     assert (row["display_name"], row["tags"]) == ("renamed", ["a"])

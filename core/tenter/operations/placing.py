@@ -1,0 +1,132 @@
+"""Trying hosts for an instance: what the scheduler decides, in the name of the instance's server group, claim by claim.
+
+The group's claim is written first, in the API database, and names the instance; the resources are claimed in the cell.
+A claim in the group's name that comes to nothing is corrected when the step runs again, and goes with the place.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import sqlalchemy as sa
+
+from tenter import errors
+from tenter.contracts.fit import Fit, fit
+from tenter.operations.model import StepContext
+from tenter.operations.placement import request_of
+from tenter.scheduler import Candidate, Decision
+from tenter.scheduler.decision import Lost, no_valid_host
+from tenter.store import claims, server_groups
+from tenter.store.engine import Database
+from tenter.store.operations import BATCH
+
+LOG = logging.getLogger(__name__)
+TURNS = 20
+"""How often a decision is made anew because others of the group took what it chose, before the step waits."""
+
+
+class TryAgain(Exception):
+    """What is needed to decide is not to be had now; the step is to be run again later."""
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """A host to claim: what of it, by provider and resource class, and what is new of the instance there."""
+
+    candidate: Candidate
+    wanted: claims.Wanted
+
+    @property
+    def position(self) -> dict[str, Any]:
+        """The instance's columns that say where it is."""
+        view = self.candidate.view
+        return {
+            "host": view.host, "node": view.node, "node_uuid": view.provider_uuid, "availability_zone": view.zone,
+        }  # fmt: skip
+
+    @property
+    def amounts(self) -> dict[str, int]:
+        """What is wanted of all providers together, by resource class."""
+        total: dict[str, int] = {}
+        for amounts in self.wanted.values():
+            for name, amount in amounts.items():
+                total[name] = total.get(name, 0) + amount
+        return total
+
+
+class Placing:
+    """The decision for one instance, and what becomes of it."""
+
+    def __init__(self, context: StepContext, row: Mapping[str, Any], excluded: frozenset[str] = frozenset()) -> None:
+        """Decide. Raises TryAgain while a cell is away that must be asked, Invalid if the request is malformed."""
+        self._context, self._row = context, row
+        self._api_db: Database = context.db if context.api_db is None else context.api_db
+        self._grouped = server_groups.hinted(row["hints"]) is not None
+        assert context.scheduler is not None
+        self._scheduler = context.scheduler
+        try:
+            self._request = request_of(context, row, excluded)
+        except errors.Unavailable as exc:
+            raise TryAgain from exc
+        self.decision = self._decide(first=True)
+
+    def attempts(self) -> Iterator[Attempt]:
+        """Yield hosts to claim, best first. Raises TryAgain if others of the group are always faster, NoValidHost when
+        there is none left."""
+        for _ in range(TURNS):
+            for candidate in self.decision.candidates:
+                if not self._may_use(candidate):
+                    break
+                found = fit(candidate.view, self.decision.request)
+                if isinstance(found, Fit):
+                    yield Attempt(candidate, found.wanted)
+                else:
+                    self._lose(candidate, found.code, dict(found.figures))
+            else:
+                raise no_valid_host(self.decision)
+            before, self.decision = self.decision, self._decide()
+            if before.table.key is self.decision.table.key:
+                self.decision.lost[:0] = before.lost
+        raise TryAgain
+
+    def lost(self, attempt: Attempt, exc: claims.ClaimLost) -> None:
+        """Keep in mind that a claim was lost, and to whom."""
+        figures: dict[str, Any] = {"resource_class": exc.resource_class, "provider": exc.provider_uuid}
+        if exc.holder is not None:
+            figures["to"] = {"kind": exc.holder.kind, "uuid": exc.holder.uuid}
+        self._lose(attempt.candidate, f"claim.{exc.reason}", figures)
+
+    def _lose(self, candidate: Candidate, code: str, figures: Mapping[str, Any]) -> None:
+        self.decision.lost.append(Lost(candidate.row, code, figures))
+
+    def _decide(self, first: bool = False) -> Decision:
+        request = self._request
+        if self._grouped:
+            with self._api_db.read() as connection:
+                group = server_groups.group_of(connection, request.instance_uuid)
+            request = replace(request, server_group=group)
+        cell_uuid = self._context.cell_uuid
+        if not first or cell_uuid is not None:
+            return self._scheduler.select(replace(request, cell=cell_uuid), cell_uuid)
+        batch = int(self._context.operation.args.get(BATCH, 1))
+        return self._scheduler.select_of(request, self._row["reservation_id"], batch)
+
+    def _may_use(self, candidate: Candidate) -> bool:
+        if not self._grouped:
+            return True
+        uuid, host = self._request.instance_uuid, candidate.view.host
+        with self._api_db.write() as connection:
+            if server_groups.claim(connection, uuid, host):
+                return True
+            others = server_groups.holders(connection, uuid, host)
+        self._lose(candidate, "group.taken", {"to": [{"kind": "instance", "uuid": each} for each in others]})
+        return False
+
+
+def leave_group(connection: sa.Connection, instance_uuid: str) -> None:
+    """Give back, in a transaction of the API database, the host that an instance which found none at last had claimed
+    in its group's name; nothing if it is in no group."""
+    server_groups.release(connection, instance_uuid)

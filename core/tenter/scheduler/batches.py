@@ -1,0 +1,49 @@
+"""Batches: the instances of one request are decided about in one pass, and each takes its share when its turn comes."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from tenter.scheduler.decision import Decision
+
+LIFETIME = 5.0
+"""Seconds after which what was decided for a batch is too old to be used."""
+
+
+@dataclass
+class _Batch:
+    """What is left of one batch; None: nothing was decided yet."""
+
+    made_at: float = field(default_factory=time.monotonic)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    left: deque[Decision] | None = None
+
+
+class Batches:
+    """What was decided for batches and is not taken yet: a hint, for the claim decides."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._batches: dict[str, _Batch] = {}
+
+    def take(self, name: str, decide: Callable[[], Sequence[Decision]]) -> Decision | None:
+        """Return the next decision of a batch; for the first of it, ``decide`` is called, and the others wait. None if
+        all were taken, or are too old."""
+        batch = self._of(name)
+        with batch.lock:
+            if batch.left is None:
+                batch.left = deque(decide())
+            if not batch.left or time.monotonic() - batch.made_at > LIFETIME:
+                return None
+            return batch.left.popleft()
+
+    def _of(self, name: str) -> _Batch:
+        oldest = time.monotonic() - 2 * LIFETIME
+        with self._lock:
+            for known in [known for known, batch in self._batches.items() if batch.made_at < oldest]:
+                del self._batches[known]
+            return self._batches.setdefault(name, _Batch())
