@@ -12,6 +12,7 @@ from tenter import errors
 from tenter.store import flavors as store
 from tenter.store.engine import Database
 from tenter_api.compute import links
+from tenter_api.compute.extra_specs import check_extra_specs
 from tenter_api.compute.resource import ADMIN, ActionResource, action, operation
 from tenter_api.compute.schemas import flavors as schemas
 from tenter_api.compute.schemas.parameters import MAX_INT, is_true
@@ -244,6 +245,11 @@ def _texts(specs: Mapping[str, Any]) -> dict[str, str]:
     return {key: str(value) for key, value in specs.items()}
 
 
+def _check(req: falcon.Request, specs: Mapping[str, Any]) -> None:
+    if req.context.version.minor >= 86:
+        check_extra_specs(_texts(specs))
+
+
 class ExtraSpecs:
     """``/flavors/{flavor_id}/os-extra_specs``"""
 
@@ -259,6 +265,7 @@ class ExtraSpecs:
     def on_post(self, req: falcon.Request, resp: falcon.Response, flavor_id: str) -> None:
         """Add extra specs, or change them."""
         specs = req.context.body["extra_specs"]
+        _check(req, specs)
         store.set_extra_specs(self._db, flavor_id, _texts(specs))
         resp.media = {"extra_specs": specs}
 
@@ -283,6 +290,7 @@ class ExtraSpec:
         body = req.context.body
         if key not in body:
             raise errors.Invalid("The key in the body is not the one in the URL.")
+        _check(req, body)
         store.set_extra_specs(self._db, flavor_id, _texts(body))
         resp.media = body
 

@@ -23,9 +23,11 @@ from tenter.contracts.network import (
     SupportsNetworkApi,
 )
 from tenter.objects import Flavor
+from tenter.operations.asked import asked
 from tenter.operations.requests import Caller, CreateServers
 from tenter.store import flavors, keypairs
 from tenter.store.quota import Quotas
+from tenter_api.compute.hints import checked_hints
 from tenter_api.services import Services
 from tenter_api.validation import is_uuid
 
@@ -136,6 +138,8 @@ class ServerCreator:
         low, high = self._counts(server)
         flavor = self._flavor(server["flavorRef"], caller)
         image = usable_image(self._services, _image_id(server), caller.project_id, flavor)
+        # What the scheduler will be asked; a flavor may have been given its extra specs when nobody looked at them.
+        asked(flavor.to_mapping(), image.properties, self._services.conf.pci.alias)
         destination = self._destination(server, caller)
         name = _name(server, high)
         password = server.get("adminPass") or generate_password()
@@ -156,7 +160,7 @@ class ServerCreator:
             forced_node=destination.node,
             min_count=low,
             max_count=high,
-            hints=_hints(body),
+            hints=checked_hints(self._database, caller, _hints(body)),
             tags=tuple(dict.fromkeys(server.get("tags", ()))),
             security_groups=self._security_groups(server.get("security_groups"), caller.project_id),
             disk_config=server.get("OS-DCF:diskConfig", "MANUAL"),
@@ -238,16 +242,16 @@ class ServerCreator:
         self, wanted: Sequence[Mapping[str, str]] | None, project_id: str
     ) -> tuple[str, ...]:
         """Return the names of the groups, which may be given by name or by id. Raises Invalid."""
-        asked = [group["name"] for group in wanted or () if group.get("name")]
-        if set(asked) <= {"default"}:
+        given = [group["name"] for group in wanted or () if group.get("name")]
+        if set(given) <= {"default"}:
             return ("default",)
         known = security_groups(self._services, project_id)
         names = {key: group.name for group in known for key in (group.id, group.name)}
         names["default"] = "default"
-        for name in asked:
+        for name in given:
             if name not in names:
                 raise errors.Invalid(f"Security group {name} not found for project {project_id}.")
-        return tuple(dict.fromkeys(names[name] for name in asked))
+        return tuple(dict.fromkeys(names[name] for name in given))
 
 
 def _name(server: Mapping[str, Any], count: int) -> str:

@@ -95,6 +95,15 @@ def asked(flavor: Mapping[str, Any], image_properties: Mapping[str, Any], aliase
     return Asked(resources, whole.having(REQUIRED), whole.having(FORBIDDEN), tuple(groups), policy == "isolate")
 
 
+def image_traits(properties: Mapping[str, Any]) -> tuple[frozenset[str], frozenset[str]]:
+    """Return the traits that an image requires and those that it forbids, of whatever provider. Raises Invalid."""
+    traits: dict[str, set[str]] = {REQUIRED: set(), FORBIDDEN: set()}
+    for part in _parts({}, properties).values():
+        for name, (wanted, _) in part.traits.items():
+            traits[wanted].add(name)
+    return frozenset(traits[REQUIRED]), frozenset(traits[FORBIDDEN])
+
+
 def _parts(specs: Mapping[str, str], image_properties: Mapping[str, Any]) -> dict[str, _Part]:
     """Return what is asked by suffix, that of the host as a whole by the empty one."""
     parts: dict[str, _Part] = {}

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import sqlalchemy as sa
+
 from tenter import errors
 from tenter.cells import Cells
 from tenter.conf.pci import PciAlias
 from tenter.contracts.scheduling import PlacementRequest
-from tenter.operations.asked import asked, flavor_amounts
+from tenter.operations import numa
+from tenter.operations.asked import asked, flavor_amounts, image_traits
 from tenter.operations.model import StepContext
-from tenter.store import instances
+from tenter.store import hosts, instances
 from tenter.store.engine import Database
 
 OTHER_HOSTS = ("same_host", "different_host")
@@ -61,14 +64,34 @@ def placement_request(
     )
 
 
+def refuse_image(connection: sa.Connection, row: Mapping[str, Any], properties: Mapping[str, Any]) -> None:
+    """Refuse an image with which a server cannot be made anew where it is, for it goes to no other host then.
+
+    Raises Invalid if the image is malformed or would change the guest's NUMA nodes, Conflict if the host lacks a trait
+    that the image requires, or has one that it forbids. ``connection`` is to the server's cell.
+    """
+    required, forbidden = image_traits(properties)
+    earlier = (row["image"] or {}).get("properties") or {}
+    if numa.groups(row["flavor"], properties) != numa.groups(row["flavor"], earlier):
+        raise errors.Invalid("An instance's NUMA topology cannot be changed as part of a rebuild, as the image would.")
+    if not required and not forbidden:
+        return
+    there = hosts.traits_serving(connection, row["node_uuid"], row["uuid"])
+    for what, traits in (("lacks", required - there), ("has", forbidden & there)):
+        if traits:
+            rule = "requires" if what == "lacks" else "forbids"
+            why = f"its host {what} {', '.join(sorted(traits))}; the image {rule} that."
+            raise errors.Conflict(f"Cannot 'rebuild' instance {row['uuid']}: {why}")
+
+
 def request_of(
     context: StepContext, row: Mapping[str, Any], excluded: frozenset[str] = frozenset()
 ) -> PlacementRequest:
     """Return what the scheduler is asked for an instance's row by a step. Raises Invalid; Unavailable while a cell is
     away that has an instance which the hints name."""
     api_db = context.db if context.api_db is None else context.api_db
-    hosts = hosts_of(api_db, context.cells, row["hints"] or {})
-    return placement_request(row, excluded, context.conf.pci.alias, hosts)
+    known = hosts_of(api_db, context.cells, row["hints"] or {})
+    return placement_request(row, excluded, context.conf.pci.alias, known)
 
 
 def named_by(hints: Mapping[str, Any], hint: str) -> list[Any]:

@@ -19,6 +19,7 @@ from tenter.contracts.image import Image
 from tenter.contracts.network import RequestedNetwork
 from tenter.operations import delete, moments
 from tenter.operations.model import COMPUTE, CONDUCTOR
+from tenter.operations.placement import refuse_image
 from tenter.operations.records import image_meta, instance_rows, rebuilt_spec
 from tenter.plugins.emitter import SILENT, Emitter
 from tenter.store import instances, operations, quota, server_groups
@@ -234,6 +235,8 @@ class Requests:
             row = connection.execute(query).mappings().first()
             if row is None:
                 raise _not_found(uuid)
+            if row["image_ref"] != request.image.id and row["node_uuid"] is not None:
+                refuse_image(connection, dict(row), request.image.properties)
             args, values = _rebuilt(row, request)
             allowed = ("active", "stopped", "error")
             operation = self._begin(connection, caller, uuid, "rebuild", "rebuilding", allowed, args)

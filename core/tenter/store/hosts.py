@@ -12,7 +12,8 @@ import sqlalchemy as sa
 from tenter.contracts.scheduling import HostView, Resource
 from tenter.contracts.virt import DriverInfo, NodeInventory
 from tenter.store import host_changes, inventory, reported
-from tenter.store.cell_schema import compute_nodes, instances, inventories, leftovers, operations, services
+from tenter.store.cell_schema import claims as claims_table
+from tenter.store.cell_schema import compute_nodes, instances, inventories, leftovers, operations, providers, services
 from tenter.store.engine import Database, now
 from tenter.store.prepared import Prepared
 
@@ -148,6 +149,15 @@ def host_views(db: Database, down_after: float) -> list[HostView]:
         )
         for uuid, row in first.items()
     ]
+
+
+def traits_serving(connection: sa.Connection, node_uuid: str, instance_uuid: str) -> frozenset[str]:
+    """Return the traits of a node, and of those of its parts that an instance has claimed something of."""
+    of_node = sa.select(compute_nodes.c.traits).where(compute_nodes.c.uuid == node_uuid)
+    held = sa.select(claims_table.c.provider_uuid).where(claims_table.c.holder_uuid == instance_uuid)
+    of_parts = sa.select(providers.c.traits).where(providers.c.node_uuid == node_uuid, providers.c.uuid.in_(held))
+    lists = [*connection.execute(of_node).scalars(), *connection.execute(of_parts).scalars()]
+    return frozenset(trait for traits in lists for trait in traits)
 
 
 def build_failed(connection: sa.Connection, instance_uuid: str) -> None:

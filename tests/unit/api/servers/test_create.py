@@ -54,13 +54,13 @@ def test_everything_that_can_be_asked(api: Api) -> None:
         "metadata": {"a": "b"}, "config_drive": "false", "availability_zone": "nova", "tags": ["t"],
         "security_groups": [{"name": "default"}], "OS-DCF:diskConfig": "AUTO", "accessIPv4": "192.0.2.1",
         "accessIPv6": "2001:db8::1", "adminPass": "secret",
-    }, **{"OS-SCH-HNT:scheduler_hints": {"same_host": NOBODY}})  # fmt: skip
+    }, **{"OS-SCH-HNT:scheduler_hints": {"build_near_host_ip": "192.0.2.9"}})  # fmt: skip
     assert answer.status_code == 202, answer.text
     assert answer.json["server"]["adminPass"] == "secret"
     row = record(api)
     wanted = {"description": "d", "hostname": "host-1", "key_name": "mine", "metadata": {"a": "b"}, "tags": ["t"],
               "config_drive": False, "pinned_zone": "nova", "disk_config": "AUTO", "access_ip_v4": "192.0.2.1",
-              "access_ip_v6": "2001:db8::1", "hints": {"same_host": NOBODY}}  # fmt: skip
+              "access_ip_v6": "2001:db8::1", "hints": {"build_near_host_ip": "192.0.2.9"}}  # fmt: skip
     assert {name: row[name] for name in wanted} == wanted
     assert "secret" not in json.dumps(row)
 
