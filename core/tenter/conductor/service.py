@@ -20,7 +20,7 @@ from tenter.operations.membership import Member
 from tenter.operations.model import CONDUCTOR
 from tenter.operations.runner import Runner, Source
 from tenter.plugins import enabled, load_all
-from tenter.scheduler import Scheduler
+from tenter.scheduler import Scheduler, record
 from tenter.scheduler.current import CurrentHosts
 from tenter.store import api_schema, cell_schema, host_changes, operations, presence
 from tenter.store.engine import now
@@ -154,5 +154,12 @@ class ConductorService:
                 except Exception as exc:
                     if not isinstance(exc, errors.CellAway):
                         LOG.warning("Cannot purge what ended long ago: %s", exc)
+            self._purge_decisions()
             if self._stopped.wait(PURGE_INTERVAL):
                 return
+
+    def _purge_decisions(self) -> None:
+        try:
+            record.purge(self._fabric.api_db, self._fabric.conf.scheduler.decision_retention)
+        except Exception as exc:
+            LOG.warning("Cannot purge decisions that were made long ago: %s", exc)

@@ -24,4 +24,7 @@ OPTS = [
     cfg.StrOpt("misbehaving_filters", default="closed", choices=["closed", "skipped"],
                help="What becomes of hosts that a filter which fails or takes too long has not judged: closed refuses "
                     "them, skipped lets them pass. Either way the explanation of the decision names the filter."),
+    cfg.FloatOpt("decision_retention", default=7 * 86400.0, min=0,
+                 help="Seconds for which decisions are kept, for 'tenter explain', 'tenter replay' and the API; with 0 "
+                      "none is recorded."),
 ]  # fmt: skip

@@ -27,10 +27,14 @@ FORCED, EARLIER = "forced host", "earlier attempt"
 FAILED, STALLED = "filter.failed", "filter.stalled"
 
 
+class Each(list[Any]):
+    """Figures of any kind, one for each of some rows (a plain list is one figure for all)."""
+
+
 @dataclass(frozen=True)
 class Refusal:
-    """Hosts that one filter refused with one code. ``figures`` holds one value for all, or a sequence of one for each
-    of ``rows``."""
+    """Hosts that one filter refused with one code. ``figures`` holds one value for all, or an array, a
+    :class:`Coded` or an :class:`Each` of one for each of ``rows``."""
 
     filter: str
     code: str
@@ -63,8 +67,8 @@ class Sifted:
 
 def _plain(value: object, place: int) -> object:
     if isinstance(value, np.ndarray):
-        return value[place].item()
-    if isinstance(value, (list, Coded)):
+        return value[place : place + 1].tolist()[0]
+    if isinstance(value, (Each, Coded)):
         return value[place]
     return value
 
@@ -194,7 +198,7 @@ class _Run:
     def _collect(self, name: str, refused: Mapping[str, tuple[list[int], list[Mapping[str, object]]]]) -> None:
         for code, (rows, each) in refused.items():
             names = {key for figures in each for key in figures}
-            columns: dict[str, object] = {key: [figures.get(key) for figures in each] for key in sorted(names)}
+            columns: dict[str, object] = {key: Each(figures.get(key) for figures in each) for key in sorted(names)}
             self._refuse(name, code, np.array(rows, np.int64), columns)
 
     def _refuse(self, name: str, code: str, rows: IntArray, figures: Mapping[str, object]) -> None:
