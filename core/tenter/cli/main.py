@@ -144,6 +144,8 @@ def _add_plugin(commands: Any, common: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     new.add_argument("kind", metavar="KIND", help="virt, network, image, identity, filter, weigher, feature, …")
     new.add_argument("name", metavar="NAME", help="the plugin's name, such as acme")
+    new.add_argument("--mask", action="store_true", help="a filter that is asked about all hosts at once, with arrays")
+    new.add_argument("--column", action="store_true", help="the same for a weigher")
     new.add_argument("--directory", metavar="DIR", default=".", help="where to make the directory (default: here)")
 
 

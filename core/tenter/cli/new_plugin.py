@@ -54,21 +54,35 @@ class Template:
     form: str = ""
 
 
+FILTER = Template(
+    "Filter", "filter", "scheduler.extra_filters", "FilterConformance",
+    bodies={"accepts": "return ACCEPT"}, imports={"tenter.contracts.filter": ("ACCEPT",)},
+    form="tenter.contracts.filter:HostFilter",
+)  # fmt: skip
+WEIGHER = Template(
+    "Weigher", "weigher", "scheduler.extra_weighers", "WeigherConformance",
+    bodies={"weigh": "return 0.0", "multiplier": "return 1.0"},
+    form="tenter.contracts.weigher:HostWeigher",
+)  # fmt: skip
+FAST = {
+    "mask": ("filter", replace(
+        FILTER, bodies={"mask": "return ACCEPT_ALL"}, imports={"tenter.contracts.table": ("ACCEPT_ALL",)},
+        form="tenter.contracts.filter:MaskFilter",
+    )),
+    "column": ("weigher", replace(
+        WEIGHER, bodies={"weights": "return zeros(len(table))", "multiplier": "return 1.0"},
+        imports={"numpy": ("zeros",)}, form="tenter.contracts.weigher:ColumnWeigher",
+    )),
+}  # fmt: skip
+"""The forms that are asked about all hosts at once, by what chooses them: the kind of each, and its template."""
+
 TEMPLATES = {
     "virt": Template("Driver", "driver", "DEFAULT.virt_driver", "VirtConformance"),
     "network": Template("Network", "driver", "DEFAULT.network_driver", "NetworkConformance"),
     "image": Template("Images", "driver", "DEFAULT.image_driver", "ImageConformance"),
     "identity": Template("Identity", "driver", "DEFAULT.identity_driver", "IdentityConformance"),
-    "filter": Template(
-        "Filter", "filter", "scheduler.extra_filters", "FilterConformance",
-        bodies={"accepts": "return ACCEPT"}, imports={"tenter.contracts.filter": ("ACCEPT",)},
-        form="tenter.contracts.filter:HostFilter",
-    ),
-    "weigher": Template(
-        "Weigher", "weigher", "scheduler.extra_weighers", "WeigherConformance",
-        bodies={"weigh": "return 0.0", "multiplier": "return 1.0"},
-        form="tenter.contracts.weigher:HostWeigher",
-    ),
+    "filter": FILTER,
+    "weigher": WEIGHER,
     "feature": Template(
         "Feature", "feature", "migration.features", "FeatureConformance",
         bodies={"offer": "return None", "agree": 'return Refusal("Neither host offers anything yet.")'},
@@ -95,7 +109,8 @@ def run(args: argparse.Namespace) -> int:
 
     Raises Invalid for an unknown kind or a name that cannot be used, Conflict for a directory that exists.
     """
-    target = write(args.kind, args.name, Path(args.directory))
+    forms = [form for form in FAST if getattr(args, form)]
+    target = write(args.kind, args.name, Path(args.directory), *forms)
     drop_in = f"50-{args.name}.conf"
     print(f"{target} holds the distribution tenter-{args.name}. What to do next:\n")
     print(f"  cd {target}")
@@ -109,12 +124,16 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def write(kind: str, name: str, directory: Path) -> Path:
-    """Write a new distribution into a directory, whole or not at all, and return its own. Raises Invalid, Conflict."""
+def write(kind: str, name: str, directory: Path, *forms: str) -> Path:
+    """Write a new distribution into a directory, whole or not at all, and return its own. ``forms`` are of FAST, none
+    for the simple one. Raises Invalid, Conflict."""
     if kind not in TEMPLATES:
         near = difflib.get_close_matches(kind.lower(), [*TEMPLATES, *ALIASES], 1)
         meant = f" Did you mean {ALIASES.get(near[0], near[0])}?" if near else ""
         raise errors.Invalid(f"There is no skeleton for a {kind!r} plugin.{meant} There are: {', '.join(TEMPLATES)}.")
+    for form in forms:
+        if kind != FAST[form][0]:
+            raise errors.Invalid(f"--{form} is for a new {FAST[form][0]}, not for a {kind} plugin.")
     if not NAME.fullmatch(name) or len(name) > LONGEST:
         raise errors.Invalid(
             f"{name!r} cannot be a plugin's name: lower-case letters, digits and single hyphens, a letter first, "
@@ -122,7 +141,7 @@ def write(kind: str, name: str, directory: Path) -> Path:
         )
     _check_free(kind, name)
     target = directory / f"tenter-{name}"
-    files = contents(kind, name)
+    files = contents(kind, name, FAST[forms[0]][1] if forms else TEMPLATES[kind])
     draft: Path | None = None
     try:
         if os.path.lexists(target):
@@ -161,9 +180,8 @@ def _check_free(kind: str, name: str) -> None:
     raise errors.Invalid(f"{name!r} cannot be the plugin's name: {taken}. Choose another, such as 'acme-{name}'.")
 
 
-def contents(kind: str, name: str) -> dict[str, str]:
+def contents(kind: str, name: str, template: Template) -> dict[str, str]:
     """Return the files of the distribution: texts by path."""
-    template = TEMPLATES[kind]
     package = f"tenter_{name.replace('-', '_')}"
     section, _, option = template.option.rpartition(".")
     values = {

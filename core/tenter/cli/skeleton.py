@@ -10,6 +10,7 @@ import sys
 import textwrap
 import typing
 from collections.abc import Iterator, Mapping
+from types import ModuleType
 
 from tenter.contracts.base import Driver, Plugin, Power
 
@@ -77,7 +78,10 @@ def _need(annotation: object, home: type, imports: Imports) -> None:
 
 
 def _module_of(name: str, home: type) -> str:
-    value = getattr(sys.modules[home.__module__], name)
+    module_of_home = sys.modules[home.__module__]
+    if not hasattr(module_of_home, name):
+        return _imported_for_types(name, module_of_home)
+    value = getattr(module_of_home, name)
     for module in (collections.abc, typing):
         if getattr(module, name, None) is value:
             return module.__name__
@@ -85,12 +89,18 @@ def _module_of(name: str, home: type) -> str:
     return where if where.startswith("tenter.") else home.__module__
 
 
+def _imported_for_types(name: str, home: ModuleType) -> str:
+    """Return where a module has a name from that it imports only where types are checked."""
+    imports = [node for node in ast.walk(ast.parse(inspect.getsource(home))) if isinstance(node, ast.ImportFrom)]
+    return next(str(node.module) for node in imports if name in [each.name for each in node.names])
+
+
 def import_lines(imports: Imports) -> str:
     """Return the imports as source, as isort sorts them: standard library, other distributions, the plugin's own."""
     blocks: list[list[str]] = [[], [], []]
     for module, names in sorted(imports.items()):
         top = module.partition(".")[0]
-        place = 0 if top in sys.stdlib_module_names else 1 if top == "tenter" else 2
+        place = 0 if top in sys.stdlib_module_names else 1 if top in ("tenter", "numpy") else 2
         line = f"from {module} import {', '.join(sorted(names, key=_case_order))}"
         if len(line) > WIDTH:
             listed = "".join(f"    {name},\n" for name in sorted(names, key=_case_order))

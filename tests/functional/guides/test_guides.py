@@ -22,14 +22,16 @@ WRITTEN = [
     ("notifier", "webhook", "8 of 8 checks hold"),
     ("hook", "inventory", "4 of 4 checks hold"),
     ("extension", "greeter", "4 of 4 checks hold"),
+    ("filter --mask", "roomy", "10 of 10 checks hold"),
 ]
-"""Kind and name of what a guide has written by ``tenter plugin new`` and then filled in, and how the kit finds it."""
+"""Kind (and form) and name of what a guide has written by ``tenter plugin new`` and then filled in, and how the kit
+finds it."""
 
 
 @pytest.mark.parametrize(("kind", "name", "found"), WRITTEN, ids=lambda value: value.split()[0])
 def test_a_skeleton_is_filled_in_as_the_guide_says(tmp_path: Path, kind: str, name: str, found: str) -> None:
     author = Author(tmp_path)
-    author.tenter("plugin", "new", kind, name)
+    author.tenter("plugin", "new", *kind.split(), name)
     distribution = tmp_path / f"tenter-{name}"
     for file in (EXAMPLES / name).iterdir():
         shutil.copy(file, distribution / ("tests" if file.name.startswith("test_") else f"tenter_{name}"))

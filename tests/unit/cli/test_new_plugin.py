@@ -13,9 +13,9 @@ import pytest
 from tenter import errors
 from tenter.cli import new_plugin
 from tenter.cli.main import main
-from tenter.contracts.filter import HostFilter
+from tenter.contracts.filter import HostFilter, MaskFilter
 from tenter.contracts.network import NetworkDriver
-from tenter.contracts.weigher import HostWeigher
+from tenter.contracts.weigher import ColumnWeigher, HostWeigher
 from tenter.plugins.kinds import KINDS
 
 
@@ -25,10 +25,13 @@ def test_there_is_a_skeleton_of_every_kind_that_can_be_written() -> None:
         assert template.option in KINDS[kind].options
 
 
-@pytest.mark.parametrize("kind", new_plugin.TEMPLATES)
+@pytest.mark.parametrize("kind", [*new_plugin.TEMPLATES, *new_plugin.FAST])
 def test_every_skeleton_is_python_that_linters_like(kind: str, tmp_path: Path) -> None:
     pytest.importorskip("ruff")
-    target = new_plugin.write(kind, "acme-two", tmp_path)
+    if kind in new_plugin.FAST:
+        target = new_plugin.write(new_plugin.FAST[kind][0], "acme-two", tmp_path, kind)
+    else:
+        target = new_plugin.write(kind, "acme-two", tmp_path)
     for path in target.rglob("*.py"):
         ast.parse(path.read_text())
     ruff = [sys.executable, "-m", "ruff"]
@@ -50,9 +53,16 @@ def test_a_skeleton_has_what_its_contract_asks_and_no_more(tmp_path: Path) -> No
     assert 'raise errors.CapabilityMissing("allocate() is not written yet")' in source
 
 
-@pytest.mark.parametrize(("kind", "form"), [("filter", HostFilter), ("weigher", HostWeigher)])
-def test_of_a_contract_with_several_forms_the_simple_one_is_written(kind: str, form: type, tmp_path: Path) -> None:
-    source = (new_plugin.write(kind, "acme", tmp_path) / f"tenter_acme/{kind}.py").read_text()
+@pytest.mark.parametrize(
+    ("kind", "chosen", "form"),
+    [("filter", (), HostFilter), ("weigher", (), HostWeigher), ("filter", ("--mask",), MaskFilter),
+     ("weigher", ("--column",), ColumnWeigher)],
+)  # fmt: skip
+def test_of_a_contract_with_several_forms_the_simple_one_is_written_unless_another_is_asked_for(
+    kind: str, chosen: tuple[str, ...], form: type, tmp_path: Path
+) -> None:
+    assert main(["plugin", "new", kind, "acme", *chosen, "--directory", str(tmp_path)]) == 0
+    source = (tmp_path / f"tenter-acme/tenter_acme/{kind}.py").read_text()
     (written,) = [node for node in ast.parse(source).body if isinstance(node, ast.ClassDef)]
     assert [ast.unparse(base) for base in written.bases] == [form.__name__]
     assert {node.name for node in written.body if isinstance(node, ast.FunctionDef)} == form.__abstractmethods__
@@ -70,6 +80,19 @@ def test_packaging_names_entry_point_options_and_drop_in(tmp_path: Path) -> None
     test = (target / "tests/test_conformance.py").read_text()
     assert len([line for line in test.splitlines() if line]) == 4
     assert HostFilter.contract in (new_plugin.write("filter", "b", tmp_path) / "tenter_b/filter.py").read_text()
+
+
+@pytest.mark.parametrize(
+    ("kind", "forms", "told"),
+    [("weigher", ("mask",), "--mask is for a new filter, not for a weigher"),
+     ("filter", ("column",), "--column is for a new weigher, not for a filter"),
+     ("virt", ("mask",), "--mask is for a new filter, not for a virt"),
+     ("filter", ("mask", "column"), "--column is for a new weigher, not for a filter")],
+)  # fmt: skip
+def test_a_form_of_another_kind_is_refused(kind: str, forms: tuple[str, ...], told: str, tmp_path: Path) -> None:
+    with pytest.raises(errors.Invalid, match=told):
+        new_plugin.write(kind, "acme", tmp_path, *forms)
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(

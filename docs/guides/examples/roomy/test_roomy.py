@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from tenter_roomy.filter import RoomyFilter
+
 from tenter.contracts.base import PluginSetup
 from tenter.contracts.scheduling import Aggregate, HostView, PlacementRequest, Resource
 from tenter.scheduler.table import table_of
 from tenter.testing.filter import verdicts
-from tenter_roomy.filter import RoomyFilter
 
 UUID = "5f0c1a3e-0000-4000-8000-00000000000"
 
