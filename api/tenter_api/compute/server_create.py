@@ -330,6 +330,8 @@ def _known_destination(known: Sequence[tuple[str, str, str]], wanted: _Destinati
         if wanted.host in (None, host) and wanted.node in (None, node)
     }
     if not fits:
+        if wanted.node and any(wanted.host == host for host, _, _ in known):
+            raise errors.Invalid(f"Compute host {wanted.host} has no node {wanted.node}.")
         raise errors.Invalid(f"Compute host {wanted.host or wanted.node} could not be found.")
     if zone is None or zone in fits:
         return wanted

@@ -13,7 +13,7 @@ import pytest
 from tenter import errors
 from tenter.operations import requests
 from tenter.operations.requests import Caller, RebuildServer
-from tenter.store import cell_schema
+from tenter.store import aggregates, cell_schema
 from tests.conftest import MakeCloud
 from tests.helpers.cloud import CALLER, Cloud
 
@@ -266,16 +266,19 @@ def test_what_is_changed_while_it_is_scheduled_is_kept(cloud: Cloud, monkeypatch
     assert (row["display_name"], row["tags"]) == ("renamed", ["a"])
 
 
-def test_a_host_that_was_renamed_keeps_its_servers(make_cloud: MakeCloud) -> None:
+def test_a_host_that_was_renamed_keeps_its_servers_and_aggregates(make_cloud: MakeCloud) -> None:
     cloud = make_cloud()
     uuid = cloud.create()
     cloud.active(uuid)
+    fast = aggregates.create_aggregate(cloud.fabric.api_db, "fast").id
+    aggregates.add_host(cloud.fabric.api_db, fast, "host-1", lambda moves: None)
     cloud.stop()
     cloud.sections["DEFAULT"] = {"host": "host-renamed"}
     cloud.start()
     cloud.requests.reboot(CALLER, uuid, True)
     row = cloud.active(uuid)
     assert (row["host"], row["node"]) == ("host-renamed", "host-renamed")
+    assert aggregates.get_aggregate(cloud.fabric.api_db, fast).hosts == ("host-renamed",)
     cloud.delete(uuid)
     cloud.empty()
 

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from tenter import errors
 from tenter.cells import Cell
 from tenter.cells.asking import Asking
-from tenter.store import api_schema, cell_schema
+from tenter.store import aggregates, api_schema, cell_schema
 from tenter.store.engine import now, sqlite_url
 from tests.helpers.databases import MoodyDatabase
 from tests.unit.api.servers.conftest import IMAGE, PROJECT, Api
@@ -287,3 +287,30 @@ def test_a_slow_cell_does_not_slow_the_others(clouds: Clouds) -> None:
         assert clouds.get(f"/servers/{near}").json["server"]["status"] == "ACTIVE"
         slowest = max(slowest, time.monotonic() - began)
     assert slowest < TIMEOUT, slowest
+
+
+def test_aggregates_do_not_move_hosts_of_a_cell_that_does_not_answer(clouds: Clouds, away: str) -> None:
+    with clouds.moody[TWO].write() as connection:
+        connection.execute(
+            sa.insert(cell_schema.services).values(
+                uuid=TWO, host="far", binary="tenter-compute", version=1, last_seen=now(), created_at=now()
+            )
+        )
+    body = {"aggregate": {"name": "a", "availability_zone": "z1"}}
+    key = clouds.call("POST", "/os-aggregates", body, who="admin").json["aggregate"]["id"]
+    path = f"/os-aggregates/{key}"
+    for host in ("near", "far"):
+        aggregates.add_host(clouds.api_db, key, host, lambda moves: None)
+    take(clouds, away)
+    for method, of, body in (
+        ("POST", path + "/action", {"add_host": {"host": "elsewhere"}}),
+        ("POST", path + "/action", {"remove_host": {"host": "far"}}),
+        ("PUT", path, {"aggregate": {"availability_zone": "z2"}}),
+    ):
+        answer = clouds.call(method, of, body, who="admin")
+        assert answer.status_code == 503 and int(answer.headers["Retry-After"]) == RETRY, answer.text
+        assert "does not answer now" in answer.json["serviceUnavailable"]["message"]
+    body = {"set_metadata": {"metadata": {"k": "v"}}}
+    assert clouds.call("POST", path + "/action", body, who="admin").status_code == 200
+    found = clouds.get(path, who="admin").json["aggregate"]
+    assert (found["hosts"], found["metadata"]) == (["far", "near"], {"availability_zone": "z1", "k": "v"})

@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tenter.contracts.network import RequestedNetwork
+from tenter.store import aggregates
 from tenter.store.api_schema import places
 from tenter.store.cell_schema import instances, operations
 from tests.unit.api.servers import oracle
@@ -86,15 +87,62 @@ def test_networks_before_2_37_and_none(api: Api) -> None:
     assert len(api.network.asked) == 3
 
 
-def test_administrators_choose_hosts(api: Api) -> None:
-    for more in ({"availability_zone": "nova:node1"}, {"availability_zone": "nova::node1.example"}, 
-                 {"host": "node1"}, {"availability_zone": "nova:node1:node1.example"}, 
-                 {"hypervisor_hostname": "node1.example"}):  # fmt: skip
-        assert post(api, {**BASE, **more}).status_code == 403
-        assert post(api, {**BASE, **more}, who="admin").status_code == 202
-    for more in ({"availability_zone": "nova:elsewhere"}, {"host": "elsewhere"}, {"availability_zone": "a:b:c:d"},
-                 {"host": "node1", "availability_zone": "nova:node1"}):  # fmt: skip
-        assert post(api, {**BASE, **more}, who="admin").status_code == 400
+@pytest.mark.parametrize(
+    ("asked", "zone", "host", "node"),
+    [
+        ({"availability_zone": "nova:node1"}, "nova", "node1", None),
+        ({"availability_zone": ":node1"}, None, "node1", None),
+        ({"availability_zone": "elsewhere:node1"}, None, "node1", None),
+        ({"availability_zone": "nova::node1.example"}, "nova", None, "node1.example"),
+        ({"availability_zone": "nova:node1:node1.example"}, "nova", "node1", "node1.example"),
+        ({"host": "node1"}, None, "node1", None),
+        ({"host": "node1", "availability_zone": "nova"}, "nova", "node1", None),
+        ({"hypervisor_hostname": "node1.example"}, None, None, "node1.example"),
+        ({"host": "node1", "hypervisor_hostname": "node1.example"}, None, "node1", "node1.example"),
+    ],
+)
+def test_administrators_choose_hosts(
+    api: Api, asked: dict[str, str], zone: str | None, host: str | None, node: str | None
+) -> None:
+    refused = post(api, {**BASE, **asked})
+    assert refused.status_code == 403 and "only administrators" in refused.text
+    assert post(api, {**BASE, **asked}, who="admin").status_code == 202
+    made = record(api)
+    assert (made["pinned_zone"], made["spec"]["forced_host"], made["spec"]["forced_node"]) == (zone, host, node)
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ({"availability_zone": "nova:elsewhere"}, "Compute host elsewhere could not be found"),
+        ({"availability_zone": "nova::elsewhere"}, "Compute host elsewhere could not be found"),
+        ({"availability_zone": "nova:node1:elsewhere"}, "Compute host node1 has no node elsewhere"),
+        ({"host": "node1.example"}, "Compute host node1.example could not be found"),
+        ({"hypervisor_hostname": "node1"}, "Compute host node1 could not be found"),
+        ({"host": "node1", "hypervisor_hostname": "elsewhere"}, "Compute host node1 has no node elsewhere"),
+        ({"host": "node1", "availability_zone": "mars"}, "node1 is in the availability zone 'nova', not in 'mars'"),
+        ({"host": "node1", "availability_zone": "nova:node1"}, "not by both"),
+        ({"availability_zone": "a:b:c:d"}, "must look like zone, zone:host or zone:host:node"),
+    ],
+)
+def test_destinations_that_there_are_not(api: Api, asked: dict[str, str], said: str) -> None:
+    answer = post(api, {**BASE, **asked}, who="admin")
+    assert answer.status_code == 400 and said in answer.json["badRequest"]["message"]
+    assert api.counts() == (0, 0, 0)
+
+
+def test_the_zone_of_a_host_is_its_aggregates(api: Api) -> None:
+    key = aggregates.create_aggregate(api.api_db, "racks", "rack1").id
+    aggregates.add_host(api.api_db, key, "node1", lambda moves: None)
+    try:
+        assert post(api, {**BASE, "availability_zone": "nova"}).status_code == 400
+        assert post(api, {**BASE, "availability_zone": "rack1"}).status_code == 202
+        assert record(api)["pinned_zone"] == "rack1"
+        answer = post(api, {**BASE, "host": "node1", "availability_zone": "nova"}, who="admin")
+        assert "is in the availability zone 'rack1', not in 'nova'" in answer.json["badRequest"]["message"]
+    finally:
+        aggregates.forget_host(api.api_db, "node1")
+        aggregates.delete_aggregate(api.api_db, key)
 
 
 def many(length: int) -> dict[str, str]:
