@@ -32,12 +32,20 @@ def test_files_overrides_and_defaults(file: Path) -> None:
     ("text", "said"),
     [("[api]\nport = 99999\n", r"\[api\] port: "), ("[compute]\nworkers = 0\n", r"\[compute\] workers: "),
      ("[operations]\nlease = soon\n", r"\[operations\] lease: "),
+     ('[pci]\nalias = {"name": "gpu"}\n', r"\[pci\] alias: Either vendor_id"),
      *((f"[hooks]\nbudget = {bad}\n", r"\[hooks\] budget: ") for bad in ("nan", "inf", "1e12", "0", ""))],
 )  # fmt: skip
 def test_a_value_that_is_not_allowed(file: Path, text: str, said: str) -> None:
     file.write_text(text)
     with pytest.raises(cfg.Error, match=said):
         new_conf([str(file)])
+
+
+def test_aliases_of_devices_add_up(file: Path) -> None:
+    file.write_text('[pci]\nalias = {"name": "a", "resource_class": "VGPU"}\n'
+                    'alias = {"name": "b", "vendor_id": "10de", "product_id": "1eb8"}\n')  # fmt: skip
+    found = [(alias.name, alias.resource_class) for alias in new_conf([str(file)]).pci.alias]
+    assert found == [("a", "VGPU"), ("b", "CUSTOM_PCI_10DE_1EB8")]
 
 
 def test_an_override_that_is_not_allowed(file: Path) -> None:
