@@ -55,11 +55,11 @@ def weigh(
             if multiplier is None:
                 continue
             raw = _raw(weigher, table, rows, request, everything)
-            low, high = raw.min(), raw.max()
-            if not (np.isfinite(low) and np.isfinite(high)):
-                raise ValueError("a weight is not finite")
+            low, high = float(raw.min()), float(raw.max())
+            if not np.isfinite(high - low):
+                raise ValueError("a weight is not finite, or two are too far apart")
             if high > low:
-                part = (raw - low) * (multiplier / (high - low))
+                part: FloatArray = np.subtract(raw, low, dtype=np.float64) * (multiplier / (high - low))
                 weighed.parts[name] = part
                 weighed.total += part
         except Exception as exc:

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from oslo_config import cfg, types
 
 SECTION = "weighers"
-RATIOS = types.String(regex=r"^\s*[^=\s][^=]*=\s*[+-]?\d{1,9}(\.\d{1,9})?\s*$")
-"""``name=ratio``."""
+_RATIO = re.compile(r"\s*[^=\s][^=]*=\s*[+-]?\d{1,9}(\.\d{1,9})?\s*")
+
+
+class Ratio(types.String):
+    """The type of ``name=number``."""
+
+    def __call__(self, value: object) -> str:
+        """Return the text. Raises ValueError for one that is nothing of the kind."""
+        text = str(super().__call__(value))
+        if not _RATIO.fullmatch(text):
+            raise ValueError(f"{text!r} is not NAME=NUMBER, such as cpu.percent=-1.5")
+        return text
 
 
 def ratios(settings: Sequence[str]) -> dict[str, float]:
@@ -60,7 +71,7 @@ CROSS_CELL = _multiplier(
 METRICS = (
     _multiplier("metrics", 1.0, "How much the sum of a host's weighed metrics counts."),
     cfg.ListOpt(
-        "metrics_weight_setting", default=[], item_type=RATIOS,
+        "metrics_weight_setting", default=[], item_type=Ratio(),
         help="Which metrics of hosts are weighed and by how much, such as cpu.percent=-1.0, cpu.frequency=0.1; none if "
              "empty.",
     ),
@@ -76,7 +87,7 @@ IMAGE_PROPERTIES = (
         "negative spreads, 0 does not count it.",
     ),
     cfg.ListOpt(
-        "image_props_weight_setting", default=[], item_type=RATIOS,
+        "image_props_weight_setting", default=[], item_type=Ratio(),
         help="Which image properties are compared and by how much each counts, such as os_distro=10, "
              "hw_machine_type=1; all of them alike if empty.",
     ),

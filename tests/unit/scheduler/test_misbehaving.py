@@ -133,7 +133,10 @@ def test_a_weigher_that_never_comes_back_is_left_out(world: World) -> None:
         ever.set()
 
 
-@pytest.mark.parametrize("answer", [lambda table: np.ones(1), lambda table: np.full(len(table), np.inf)])
+@pytest.mark.parametrize(
+    "answer",
+    [lambda table: np.ones(1), lambda table: np.full(len(table), np.inf), lambda table: np.array([1.7e308, -1.7e308])],
+)
 def test_a_column_of_weights_that_is_none_is_left_out(world: World, answer: Any) -> None:
     world.views = {"c1": [view("h1", ram=1000), view("h2", ram=3000)]}
     column = Column(world.setup)
@@ -141,3 +144,11 @@ def test_a_column_of_weights_that_is_none_is_left_out(world: World, answer: Any)
     decision = world.scheduler("ram", weighers=[column]).select(ask())
     assert [candidate.view.host for candidate in decision.candidates] == ["h2", "h1"]
     assert decision.weighed.troubles["Column"]
+
+
+def test_weights_as_far_apart_as_integers_can_be_are_in_order(world: World) -> None:
+    world.views = {"c1": [view("h1", ram=1000), view("h2", ram=3000)]}
+    column = Column(world.setup)
+    column.answer = lambda table: np.where(np.array(table.host) == "h1", 2**63 - 1, -(2**63))
+    decision = world.scheduler("ram", weighers=[column]).select(ask())
+    assert not decision.weighed.troubles and sorted(decision.weighed.parts["Column"].tolist()) == [0.0, 1.0]

@@ -151,6 +151,11 @@ def test_a_value_that_means_nothing_is_refused(tmp_path: Path, option: str, valu
     pytest.fail(f"no weigher has the option {option}")
 
 
+def test_what_is_no_ratio_is_said_in_words(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="'a:1' is not NAME=NUMBER, such as"):
+        _make(tmp_path, "MetricsWeigher", {_SETTING: ["a:1"]})
+
+
 def test_metrics_of_any_size_differ_by_a_number(tmp_path: Path) -> None:
     weigher = _make(tmp_path, "MetricsWeigher", {_SETTING: ["a=999999999", "b=1"]})
     hosts = _hosts({"metrics": {"a": 1.7e308, "b": 1.7e308}}, {"metrics": {"a": -1.7e308, "b": 0.0}})
