@@ -201,6 +201,8 @@ class Cloud:
             places = {
                 r["instance_uuid"]: r["state"] for r in connection.execute(sa.select(api_schema.places)).mappings()
             }
+            members = set(connection.execute(sa.select(api_schema.server_group_members.c.instance_uuid)).scalars())
+        assert members <= set(places), "a member of a server group that is gone"
         assert {u for u, state in places.items() if state == instances.PLACED} == set(rows)
         assert instances.UNSCHEDULED not in places.values()
         sums: dict[tuple[str, str], int] = dict.fromkeys(used, 0)

@@ -32,7 +32,7 @@ from tenter.operations.kinds import all_kinds
 from tenter.operations.membership import Member
 from tenter.operations.model import COMPUTE
 from tenter.operations.runner import Runner, Source
-from tenter.store import aggregates, cell_schema, hosts, instances, nodes, presence
+from tenter.store import aggregates, cell_schema, hosts, instances, nodes, presence, server_groups
 
 LOG = logging.getLogger(__name__)
 
@@ -151,8 +151,9 @@ class ComputeService:
         self._record(found)
 
     def _renamed(self, connection: sa.Connection, earlier: str, host: str) -> None:
-        # First where it is committed at once: if the cell's transaction then fails, the next start does both again.
+        # First where it is committed at once: if the cell's transaction then fails, the next start does all again.
         aggregates.rename_host(self._fabric.api_db, earlier, host)
+        server_groups.rename_host(self._fabric.api_db, earlier, host)
         hosts.rename(connection, earlier, host)
 
     def _record(self, found: list[NodeInventory]) -> None:

@@ -16,6 +16,7 @@ from tenter.bus import InProcessBus
 from tenter.cells import Cell, Cells
 from tenter.conductor import audit_cell
 from tenter.conductor.audit_fabric import FabricAudit, reported_by_hosts
+from tenter.conductor.audit_groups import GroupAudit
 from tenter.conductor.problems import Problem, only_reported, repaired
 from tenter.contracts.network import NetworkDriver
 from tenter.operations.findings import Finding
@@ -94,6 +95,7 @@ class Auditor:
                 yield problem
         fabric = FabricAudit(self._api_db, cells, away, frozenset(guests))
         yield from fabric.problems()
+        yield from GroupAudit(self._api_db, cells, not away).problems()
         if self._network is not None:
             yield from fabric.ports(self._network)
 

@@ -138,7 +138,9 @@ def _take(connection: sa.Connection, owner: Owner, resource: str, amount: int, l
     if 0 <= limit < amount:
         return False
     row = {"owner_kind": owner.kind, "owner": owner.id, "resource": resource, "used": 0}
-    return _insert_if_new(connection, _BEGIN, row) and _TAKE.change(connection, values) == 1
+    # It was not there, or it is full, or somebody else has begun it just now.
+    _insert_if_new(connection, _BEGIN, row)
+    return _TAKE.change(connection, values) == 1
 
 
 def _insert_if_new(connection: sa.Connection, insert: sa.Insert, row: Mapping[str, Any]) -> bool:

@@ -48,6 +48,7 @@ _BY_HOST = Prepared(
 _SET_HOST = Prepared(sa.update(members).where(_MINE))
 _REMOVE = Prepared(sa.delete(members).where(_MINE))
 _GROUP_UUID = Prepared(sa.select(members.c.group_uuid).where(_MINE))
+_CLAIMED = Prepared(sa.select(members.c.host).where(_MINE))
 _INSERT = Prepared(sa.insert(members))
 
 
@@ -216,10 +217,27 @@ def release(connection: sa.Connection, instance_uuid: str) -> None:
     force(connection, instance_uuid, None)
 
 
+def locked_claim(connection: sa.Connection, instance_uuid: str) -> tuple[bool, str | None]:
+    """Return whether an instance is in a group, and the host that it has claimed; nobody else in the group claims or
+    gives back any until the transaction ends."""
+    if _LOCK.rows(connection, {"p_instance": instance_uuid}).first() is None:
+        return False, None
+    return True, _CLAIMED.rows(connection, {"p_instance": instance_uuid}).scalar()
+
+
 def force(connection: sa.Connection, instance_uuid: str, host: str | None) -> None:
     """Record on which host an instance is, whether or not its group's policy allows it: it is there."""
     if _LOCK.rows(connection, {"p_instance": instance_uuid}).first() is not None:
         _SET_HOST.change(connection, {"p_instance": instance_uuid, "host": host})
+
+
+def rename_host(db: Database, earlier: str, host: str) -> None:
+    """Let the claims on a host be claims on what that is called now."""
+    at = members.c.host == earlier
+    theirs = groups.c.uuid.in_(sa.select(members.c.group_uuid).where(at))
+    with db.write() as connection:
+        connection.execute(sa.select(groups.c.uuid).where(theirs).order_by(groups.c.uuid).with_for_update())
+        connection.execute(sa.update(members).where(at).values(host=host))
 
 
 def holders(connection: sa.Connection, instance_uuid: str, host: str) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tenter import errors
 from tenter_api import validation
 from tenter_api.compute.resource import NO_QUERY, Chosen
-from tenter_api.compute.schemas import flavors, hosts, keypairs
+from tenter_api.compute.schemas import flavors, hosts, keypairs, server_groups
 
 from .conftest import MINORS, World, nova_validator
 
@@ -25,7 +25,7 @@ JSON = st.recursive(
 
 NAMES = st.sampled_from(
     ["limit", "marker", "sort_key", "sort_dir", "minRam", "minDisk", "is_public", "user_id", "with_servers",
-     "hypervisor_hostname_pattern", "host", "binary", "tenant_id", "name", "x"]
+     "hypervisor_hostname_pattern", "host", "binary", "tenant_id", "name", "offset", "all_projects", "x"]
 )  # fmt: skip
 BODIES: dict[tuple[str, str], Any] = {
     ("POST", "/flavors"): {
@@ -37,6 +37,9 @@ BODIES: dict[tuple[str, str], Any] = {
     ("POST", "/flavors/1/os-extra_specs"): {"extra_specs": {"a": "b"}},
     ("PUT", "/flavors/1/os-extra_specs/a"): {"a": "b"},
     ("POST", "/os-keypairs"): {"keypair": {"name": "k", "type": "ssh", "public_key": "ssh-rsa A", "user_id": "u"}},
+    ("POST", "/os-server-groups"): {
+        "server_group": {"name": "g", "policy": "anti-affinity", "rules": {"max_server_per_host": 3}}
+    },
     ("PUT", "/os-services/11111111-1111-4111-8111-111111111111"): {"status": "disabled", "disabled_reason": "x"},
 }  # fmt: skip
 
@@ -83,8 +86,10 @@ def test_bodies_never_break_it(world: World, target: tuple[str, str]) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["/flavors", "/flavors/detail", "/os-keypairs", "/os-hypervisors", "/os-services", "/limits"]
-)
+    "path",
+    ["/flavors", "/flavors/detail", "/os-keypairs", "/os-hypervisors", "/os-services", "/limits",
+     "/os-server-groups"]
+)  # fmt: skip
 def test_queries_never_break_it(world: World, path: str) -> None:
     values = st.text(max_size=12) | st.integers().map(str) | st.sampled_from(["name", "asc", "true", "None", "1"])
 
@@ -111,6 +116,8 @@ PAIRS = [
     ("flavors-update-request", flavors.UPDATE, BODIES[("PUT", "/flavors/1")]),
     ("extra-specs-create-request", flavors.SPECS_CREATE, BODIES[("POST", "/flavors/1/os-extra_specs")]),
     ("keypairs-create-request", keypairs.CREATE, BODIES[("POST", "/os-keypairs")]),
+    ("server-groups-create-request", server_groups.CREATE, BODIES[("POST", "/os-server-groups")]),
+    ("server-groups-create-request", server_groups.CREATE, {"server_group": {"name": "g", "policies": ["affinity"]}}),
     (
         "services-update-request",
         hosts.SERVICE_UPDATE,
@@ -141,6 +148,8 @@ QUERIES = [
     ("keypairs-show-query", keypairs.ITEM_QUERY),
     ("hypervisors-list-query", hosts.HYPERVISORS_QUERY),
     ("hypervisors-show-query", hosts.HYPERVISOR_QUERY),
+    ("server-groups-list-query", server_groups.LIST_QUERY),
+    ("server-groups-show-query", NO_QUERY),
     ("services-list-query", hosts.SERVICES_QUERY),
     ("limits-show-query", hosts.LIMITS_QUERY),
     ("zones-list-query", NO_QUERY),

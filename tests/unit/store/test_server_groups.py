@@ -238,9 +238,9 @@ def test_a_claim_is_given_exactly_if_the_policy_allows_it(
 
 
 @pytest.mark.parametrize(("policy", "most"), [("anti-affinity", None), ("anti-affinity", 3), ("affinity", None)])
-def test_no_number_of_threads_breaks_a_policy(
-    creator: Creator, api_db: Database, policy: str, most: int | None
-) -> None:
+def test_no_number_of_threads_breaks_a_policy(any_api_db: Database, policy: str, most: int | None) -> None:
+    api_db, creator = any_api_db, Creator(any_api_db)
+    creator.limit(server_group_members=-1)
     group = make(api_db, policy, most)
     uuids = creator.create(40, group=group).uuids
     ended, broken = threading.Event(), []
@@ -309,7 +309,9 @@ def outcomes(work: object, times: int) -> Counter[str]:
         return Counter(pool.map(once, range(times)))
 
 
-def test_groups_at_their_limit(creator: Creator, api_db: Database) -> None:
+def test_groups_at_their_limit(any_api_db: Database) -> None:
+    api_db, creator = any_api_db, Creator(any_api_db)
+    creator.limit(server_group_members=-1, server_groups=-1)
     found = outcomes(lambda number: store.create_group(api_db, "p", USER, "g", "affinity", limit=7), 40)
     assert found["made"] == 7 and len(found) == 2
     usage = quota.Quotas(api_db, new_conf()).usage("p")
@@ -321,7 +323,9 @@ def test_groups_at_their_limit(creator: Creator, api_db: Database) -> None:
     store.create_group(api_db, "q", USER, "g", "affinity", limit=1)
 
 
-def test_members_at_their_limit(creator: Creator, api_db: Database) -> None:
+def test_members_at_their_limit(any_api_db: Database) -> None:
+    api_db, creator = any_api_db, Creator(any_api_db)
+    creator.limit(server_group_members=-1, server_groups=-1)
     creator.limit(server_group_members=7)
     group = make(api_db)
     found = outcomes(lambda number: creator.create(group=group), 30)
@@ -333,7 +337,9 @@ def test_members_at_their_limit(creator: Creator, api_db: Database) -> None:
     assert len(creator.create(1, 8, group=make(api_db)).uuids) == 2, "so many are in the project's quota"
 
 
-def test_groups_deleted_while_they_are_joined_leave_nothing(creator: Creator, api_db: Database) -> None:
+def test_groups_deleted_while_they_are_joined_leave_nothing(any_api_db: Database) -> None:
+    api_db, creator = any_api_db, Creator(any_api_db)
+    creator.limit(server_group_members=-1, server_groups=-1)
     groups = [make(api_db) for _ in range(25)]
 
     def once(number: int) -> None:

@@ -218,7 +218,9 @@ class Api:
     def reset(self) -> None:
         """Forget everything but the flavors and the key pair."""
         with self.api_db.write() as connection:
-            for table in (api_schema.places, api_schema.operations, api_schema.quota_limits):
+            for table in (
+                api_schema.places, api_schema.operations, api_schema.quota_limits, api_schema.server_groups,
+            ):  # fmt: skip
                 connection.execute(sa.delete(table))
             used = api_schema.quota_usages
             connection.execute(sa.delete(used).where(used.c.owner_kind == "project"))
