@@ -65,14 +65,14 @@ def test_the_life_of_groups(up: Up, run: Run) -> None:
     up.settled()
     shown = ask(run, "server", "group", "show", "apart")
     assert set(shown["members"]) == {one, two} and shown["id"] == made["id"]
-    assert ask(run, "server", "show", "one")["server_groups"] == [made["id"]]
+    assert ask(run, "server", "show", one)["server_groups"] == [made["id"]]
     nobody = run("server", "create", *how, "--hint", f"group={image}", "three")
     assert nobody.returncode != 0 and f"Instance group {image} could not be found." in nobody.stderr
     do(run, "server", "delete", "--wait", "one")
     assert ask(run, "server", "group", "show", "apart")["members"] == [two]
     do(run, "server", "group", "delete", "apart", old["id"])
     assert ask(run, "server", "group", "list") == []
-    assert ask(run, "server", "show", "two")["server_groups"] == []
+    assert ask(run, "server", "show", two)["server_groups"] == []
     do(run, "quota", "set", "--server-groups", "1", "admin")
     do(run, "server", "group", "create", "--policy", "affinity", "last")
     refused = run("server", "group", "create", "--policy", "affinity", "more")
