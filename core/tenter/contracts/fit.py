@@ -63,8 +63,9 @@ class Misfit:
     figures: Mapping[str, object] = field(default_factory=dict)
 
 
-def fit(host: HostView, request: PlacementRequest) -> Fit | Misfit:
-    """Return what to claim of a host and its parts for a request, or why they do not serve it.
+def fit(host: HostView, request: PlacementRequest, without: frozenset[str] = _NONE) -> Fit | Misfit:
+    """Return what to claim of a host and its parts for a request, or why they do not serve it. Parts whose UUIDs are in
+    ``without`` count as not there: what has been tried to claim of them was lost.
 
     The same host and request always have the same answer; of equal parts, different instances get different ones where
     they can, so that their claims do not meet.
@@ -88,7 +89,7 @@ def fit(host: HostView, request: PlacementRequest) -> Fit | Misfit:
         return Fit({host.provider_uuid: own} if own else {})
     if len(request.groups) > MAX_GROUPS:
         return Misfit("groups.too_many", figures={"groups": len(request.groups), "most": MAX_GROUPS})
-    return _Search(host, request, own, others, missing).run()
+    return _Search(_kinds(host, request.instance_uuid, without), host, request, own, others, missing).run()
 
 
 @dataclass(frozen=True)
@@ -134,10 +135,10 @@ class _Search:
     """The choice of a provider for each demand, by trying; the hardest to serve come first."""
 
     def __init__(
-        self, host: HostView, request: PlacementRequest, own: Mapping[str, int], others: Mapping[str, int],
-        missing: frozenset[str],
+        self, kinds: list[_Kind], host: HostView, request: PlacementRequest, own: Mapping[str, int],
+        others: Mapping[str, int], missing: frozenset[str],
     ) -> None:  # fmt: skip
-        self._kinds = _kinds(host, request.instance_uuid)
+        self._kinds = kinds
         self._missing = missing
         self._host = _Site(0, host.provider_uuid, dict(own))
         # Those of each kind that something is taken from; the next of a kind is the one after them.
@@ -277,11 +278,12 @@ class _Search:
                 yield _Site(number, kind.uuids[len(sites)], {}), True
 
 
-def _kinds(host: HostView, instance_uuid: str) -> list[_Kind]:
+def _kinds(host: HostView, instance_uuid: str, without: frozenset[str]) -> list[_Kind]:
     own = {name: resource for name, resource in host.resources.items() if name not in host.of_parts}
     found: dict[object, list[Provider]] = {}
     for part in sorted(host.providers, key=lambda part: (part.name, part.uuid)):
-        found.setdefault((frozenset(part.resources.items()), part.traits), []).append(part)
+        if part.uuid not in without:
+            found.setdefault((frozenset(part.resources.items()), part.traits), []).append(part)
     kinds = [_Kind(own, host.traits, (host.provider_uuid,))]
     for equal in found.values():
         first = zlib.crc32(instance_uuid.encode()) % len(equal)

@@ -63,6 +63,7 @@ class Placing:
     def __init__(self, context: StepContext, row: Mapping[str, Any], excluded: frozenset[str] = frozenset()) -> None:
         """Decide. Raises TryAgain while a cell is away that must be asked, Invalid if the request is malformed."""
         self._context, self._row = context, row
+        self._lost_parts: frozenset[str] = frozenset()
         self._api_db: Database = context.db if context.api_db is None else context.api_db
         self._grouped = server_groups.hinted(row["hints"]) is not None
         assert context.scheduler is not None
@@ -80,11 +81,7 @@ class Placing:
             for candidate in self.decision.candidates:
                 if not self._may_use(candidate):
                     break
-                found = fit(candidate.view, self.decision.request)
-                if isinstance(found, Fit):
-                    yield Attempt(candidate, found.wanted)
-                else:
-                    self._lose(candidate, found.code, dict(found.figures))
+                yield from self._attempts_on(candidate)
             else:
                 raise no_valid_host(self.decision)
             before, self.decision = self.decision, self._decide()
@@ -92,8 +89,23 @@ class Placing:
                 self.decision.lost[:0] = before.lost
         raise TryAgain
 
+    def _attempts_on(self, candidate: Candidate) -> Iterator[Attempt]:
+        """Yield ways to claim a host: another each time that a part of it was lost, for others may be free."""
+        self._lost_parts = frozenset()
+        for turn in range(TURNS):
+            tried = self._lost_parts
+            found = fit(candidate.view, self.decision.request, tried)
+            if isinstance(found, Fit):
+                yield Attempt(candidate, found.wanted)
+            elif turn == 0:
+                self._lose(candidate, found.code, dict(found.figures))
+            if self._lost_parts == tried:
+                return
+
     def lost(self, attempt: Attempt, exc: claims.ClaimLost) -> None:
         """Keep in mind that a claim was lost, and to whom."""
+        if exc.provider_uuid != attempt.candidate.view.provider_uuid:
+            self._lost_parts |= {exc.provider_uuid}
         figures: dict[str, Any] = {"resource_class": exc.resource_class, "provider": exc.provider_uuid}
         if exc.holder is not None:
             figures["to"] = {"kind": exc.holder.kind, "uuid": exc.holder.uuid}

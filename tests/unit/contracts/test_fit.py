@@ -175,6 +175,14 @@ def test_instances_are_given_different_ones_of_equal_parts() -> None:
     assert len(chosen) > 32
 
 
+def test_a_part_that_was_lost_is_not_chosen_again() -> None:
+    view, request = host(parts=GPUS), ask({}, group("1", VGPU=1))
+    assert fit(view, request, frozenset({"gpu0"})) == Fit({"gpu1": {"VGPU": 1}})
+    assert fit(view, request, frozenset({"gpu1"})) == Fit({"gpu0": {"VGPU": 1}})
+    answer = fit(view, request, frozenset({"gpu0", "gpu1"}))
+    assert isinstance(answer, Misfit) and answer.code == "vgpu.short"
+
+
 MANY = tuple(part(f"vf{n:03}", ("NIC",), CUSTOM_PCI=1) for n in range(256))
 ODD = tuple(part(f"pf{n:03}", (f"CUSTOM_{n}",), CUSTOM_PCI=7) for n in range(24))
 

@@ -19,7 +19,12 @@ from tests.conftest import MakeCloud
 from tests.helpers.cloud import CALLER, Cloud
 
 HALF = {"VCPU": Inventory(4), "MEMORY_MB": Inventory(4096)}
+NICS = tuple(
+    ProviderInventory(f"7a000000-0000-4000-8000-00000000001{n}", f"nic{n}", {"CUSTOM_NIC": Inventory(1)})
+    for n in range(4)
+)
 PARTS = (
+    *NICS,
     ProviderInventory("7a000000-0000-4000-8000-000000000001", "node0", HALF, frozenset({"HW_NUMA_ROOT"})),
     ProviderInventory("7a000000-0000-4000-8000-000000000002", "node1", HALF, frozenset({"HW_NUMA_ROOT"})),
     ProviderInventory("7a000000-0000-4000-8000-000000000003", "t4", {"CUSTOM_PCI_10DE_1EB8": Inventory(1)}),
@@ -71,6 +76,17 @@ def test_guest_numa_nodes_and_a_device(cloud: Cloud) -> None:
     assert other["vm_state"] == "error" and "No valid host" in other["fault"]["message"]
     cloud.delete(uuid)
     assert held(cloud, uuid) == set()
+
+
+def test_of_equal_devices_another_is_tried_when_one_was_lost(cloud: Cloud) -> None:
+    table = cell_schema.inventories
+    taken = table.c.provider_uuid.in_([each.uuid for each in NICS[:3]])
+    with cloud.cell.db.write() as connection:  # nobody tells the scheduler
+        connection.execute(sa.update(table).where(taken).values(used=1))
+    for vm_state in ("active", "error"):
+        uuid = server(cloud, {"resources:CUSTOM_NIC": "1"})
+        assert cloud.settled(uuid)["vm_state"] == vm_state
+        assert ("nic3", "CUSTOM_NIC", 1) in held(cloud, uuid) or vm_state == "error"
 
 
 @pytest.mark.parametrize(
