@@ -42,6 +42,7 @@ def load_scheduler(fabric: Fabric) -> Scheduler:
         CurrentHosts(fabric.cells, fabric.api_db, lambda: float(conf.compute.service_down_time)),
         load_all("filter", enabled("filter", conf), Filter, conf, state_dir),
         load_all("weigher", enabled("weigher", conf), Weigher, conf, state_dir),
+        recorder=record.Recorder(conf, fabric.api_db),
     )
 
 

@@ -72,7 +72,7 @@ def _claim(context: StepContext, row: Mapping[str, Any], placing: Placing, attem
         return None
     except db_exception.DBDuplicateEntry:
         return _is_there(context, cell)
-    return _take_place(context, in_cell, attempt, row)
+    return _take_place(context, in_cell, attempt, row, placing.kept(attempt))
 
 
 def _made_earlier(context: StepContext) -> Outcome | None:
@@ -124,13 +124,16 @@ def _forget(operation: Operation) -> Apply:
     return apply
 
 
-def _take_place(context: StepContext, in_cell: Operation, attempt: Attempt, row: Mapping[str, Any]) -> Outcome:
+def _take_place(
+    context: StepContext, in_cell: Operation, attempt: Attempt, row: Mapping[str, Any], keep: Apply
+) -> Outcome:
     newer: list[dict[str, Any] | None] = []
     candidate, table = attempt.candidate, cell_schema.operations
     cell, host = candidate.cell, candidate.view.host
 
     def apply(connection: sa.Connection) -> None:
         newer.append(_swap(connection, row, cell.uuid))
+        keep(connection)
         # Even if the place is not taken yet: the build is in the cell now, whose step ``confirm`` goes on to take it.
         _forget(in_cell)(connection)
 
@@ -292,6 +295,7 @@ def reschedule(context: StepContext) -> Outcome:
             placing = Placing(context, row, frozenset(failed))
             for attempt in placing.attempts():
                 if _move_claims(context, placing, attempt):
+                    placing.keep(attempt)
                     moments.claimed(context.hooks, row, operation.request_id, attempt.position, attempt.amounts)
                     return Outcome(next="spawn", host=attempt.candidate.view.host)
         except TryAgain:

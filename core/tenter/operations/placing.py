@@ -15,7 +15,7 @@ import sqlalchemy as sa
 
 from tenter import errors
 from tenter.contracts.fit import Fit, fit
-from tenter.operations.model import StepContext
+from tenter.operations.model import Apply, StepContext
 from tenter.operations.placement import request_of
 from tenter.scheduler import Candidate, Decision
 from tenter.scheduler.decision import Lost, no_valid_host
@@ -68,6 +68,7 @@ class Placing:
         self._grouped = server_groups.hinted(row["hints"]) is not None
         assert context.scheduler is not None
         self._scheduler = context.scheduler
+        self._recorder = context.scheduler.recorder
         try:
             self._request = request_of(context, row, excluded)
         except errors.Unavailable as exc:
@@ -83,6 +84,7 @@ class Placing:
                     break
                 yield from self._attempts_on(candidate)
             else:
+                self.keep(None)
                 raise no_valid_host(self.decision)
             before, self.decision = self.decision, self._decide()
             if before.table.key is self.decision.table.key:
@@ -110,6 +112,19 @@ class Placing:
         if exc.holder is not None:
             figures["to"] = {"kind": exc.holder.kind, "uuid": exc.holder.uuid}
         self._lose(attempt.candidate, f"claim.{exc.reason}", figures)
+
+    def kept(self, attempt: Attempt) -> Apply:
+        """Return what writes the decision for a host that is claimed, in a transaction of the API database."""
+        self.decision.chosen = attempt.candidate
+        if self._recorder is None:
+            return lambda connection: None
+        return self._recorder.prepare(self.decision, self._context.operation)
+
+    def keep(self, attempt: Attempt | None) -> None:
+        """Write the decision at once: for a host that is claimed, or that there is none."""
+        self.decision.chosen = attempt.candidate if attempt else None
+        if self._recorder is not None:
+            self._recorder.write(self.decision, self._context.operation)
 
     def _lose(self, candidate: Candidate, code: str, figures: Mapping[str, Any]) -> None:
         self.decision.lost.append(Lost(candidate.row, code, figures))

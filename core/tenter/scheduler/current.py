@@ -16,7 +16,7 @@ from tenter.store.engine import Database, now
 from tenter.store.host_feed import Feed, HostRecord, Mark
 
 LOOK = 1.0
-"""Seconds between two looks for signs of life."""
+"""Least seconds between two looks for signs of life; of many hosts they are looked for less often."""
 SLACK = 5.0
 """Seconds by which the clocks of hosts may differ without that a sign of life is seen late."""
 
@@ -71,7 +71,7 @@ class CurrentHosts:
             feed = host_feed.read_all(cell.db)
             newest = max((record.last_seen for record in feed.hosts), default=0.0)
             return _News(feed, _Heard(feed.mark, newest, at, at), whole=True)
-        if at - heard.looked < LOOK:
+        if at - heard.looked < min(5 * LOOK, max(LOOK, len(self._rows.table) / 2000)):
             return _News(feed, replace(heard, mark=feed.mark))
         every = at - heard.whole > self._down_after() / 2
         signs = host_feed.read_signs(cell.db, 0.0 if every else heard.newest - SLACK)

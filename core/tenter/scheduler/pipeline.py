@@ -16,6 +16,7 @@ from tenter.contracts.scheduling import PlacementRequest, ServerGroup
 from tenter.contracts.table import HostTable
 from tenter.scheduler.batches import Batches
 from tenter.scheduler.decision import Decision, Scope
+from tenter.scheduler.record import Recorder
 from tenter.scheduler.sift import Filters, Refusal, Sieve, Sifted
 from tenter.scheduler.usage import claimed
 from tenter.scheduler.watched import Progress, Watched
@@ -45,8 +46,10 @@ class Scheduler:
 
     def __init__(
         self, conf: cfg.ConfigOpts, cells: Cells, hosts: HostSource, filters: Filters, weighers: Weighers,
-        seed: int | None = None,
+        seed: int | None = None, recorder: Recorder | None = None,
     ) -> None:  # fmt: skip
+        """``recorder``: who keeps what becomes of decisions; None: nobody."""
+        self.recorder = recorder
         self._conf, self._cells, self._hosts = conf, cells, hosts
         self._weighers = list(weighers)
         self._filters = list(filters)

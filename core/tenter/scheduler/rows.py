@@ -90,7 +90,7 @@ class Rows:
         """Return the rows with the last signs of life of some services, by their UUIDs."""
         by_service = in_order(self.service)
         halves = self.service[by_service]
-        asked = key_of(uuid for uuid, _ in signs)[:, 0]
+        asked = np.fromiter((int(uuid[:18].replace("-", ""), 16) for uuid, _ in signs), np.uint64, len(signs))
         seen = np.array([at for _, at in signs])
         first, last = np.searchsorted(halves, asked, "left"), np.searchsorted(halves, asked, "right")
         last_seen = self.last_seen.copy()

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 from oslo_db import exception as db_exception
 
+from tenter.store import cell_schema, host_changes
 from tenter.store.engine import Database, now
 
 VERSION = 1
@@ -56,7 +57,10 @@ def insert(db: Database, table: sa.Table, uuid: str, host: str, binary: str, ses
 def take(connection: sa.Connection, table: sa.Table, uuid: str, before: str | None, session: str) -> bool:
     """Take the service over from the session ``before``; return whether it still had it."""
     change = sa.update(table).where(table.c.uuid == uuid, table.c.session.is_not_distinct_from(before))
-    return connection.execute(change.values(session=session, last_seen=now())).rowcount == 1
+    taken = connection.execute(change.values(session=session, last_seen=now())).rowcount == 1
+    if taken and table is cell_schema.services:
+        host_changes.of_service(connection, uuid)  # the scheduler looks for mere signs of life only now and then
+    return taken
 
 
 def report(db: Database, table: sa.Table, uuid: str, session: str) -> bool:
