@@ -3,7 +3,11 @@
 from oslo_config import cfg
 
 OPTS = [
-    cfg.ListOpt("filters", default=["ComputeFilter", "AvailabilityZoneFilter", "ResourceFilter"],
+    cfg.ListOpt("filters", default=[
+                    "ComputeFilter", "AvailabilityZoneFilter", "ResourceFilter", "TraitFilter",
+                    "ComputeCapabilitiesFilter", "ImagePropertiesFilter", "ServerGroupAntiAffinityFilter",
+                    "ServerGroupAffinityFilter", "SameHostFilter", "DifferentHostFilter", "NUMATopologyFilter",
+                    "PciPassthroughFilter", "ResourceGroupsFilter"],
                 help="Filters in order (entry point group tenter.scheduler.filters)."),
     cfg.ListOpt("weighers",
                 default=["CPUWeigher", "RAMWeigher", "DiskWeigher", "IoOpsWeigher", "NumInstancesWeigher",

@@ -43,6 +43,10 @@ class Filter(Plugin, abc.ABC):
 class HostFilter(Filter):
     """A rule for one host."""
 
+    def applies(self, request: PlacementRequest) -> bool:
+        """Return whether it has anything to say of a request; if not, it is asked about no host."""
+        return True
+
     @abc.abstractmethod
     def accepts(self, host: HostView, request: PlacementRequest) -> Verdict:
         """Return whether the host may take the instance, and if not, why."""

@@ -165,6 +165,14 @@ class _Run:
     def ask(self, name: str, rule: HostFilter, budget: float) -> None:
         """Ask a rule about each host that is left, for as long as the budget lasts."""
         seen, trouble = self.left, ""
+        try:
+            if not rule.applies(self._request):
+                self.stages.append(Stage(name, seen, seen))
+                return
+        except Exception as exc:
+            LOG.exception("Filter %s failed", name)
+            self.misbehaves(name, FAILED, said(exc))
+            return
         rows = np.flatnonzero(self.alive).tolist()
         refused: dict[str, tuple[list[int], list[Mapping[str, object]]]] = {}
         accepts, view, request = rule.accepts, self._table.view, self._request

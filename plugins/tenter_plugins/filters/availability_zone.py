@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from tenter.contracts.filter import ACCEPT, HostFilter, Verdict
-from tenter.contracts.scheduling import HostView, PlacementRequest
+from tenter.contracts.filter import MaskFilter
+from tenter.contracts.scheduling import PlacementRequest
+from tenter.contracts.table import ACCEPT_ALL, HostTable, Verdicts
 
 
-class AvailabilityZoneFilter(HostFilter):
-    """Accepts hosts of the requested availability zone, or any if none was requested."""
+class AvailabilityZoneFilter(MaskFilter):
+    """Accepts hosts of the requested availability zone, or any if none was requested.
+
+    Code: ``zone.other`` (``asked``, ``host``). Source: Nova, admin/availability-zones.
+    """
 
     contract = "filter 1.0"
 
-    def accepts(self, host: HostView, request: PlacementRequest) -> Verdict:
-        """Return no for a host of another zone."""
-        if request.zone is None or request.zone == host.zone:
-            return ACCEPT
-        return Verdict.reject("zone.other", asked=request.zone, host=host.zone)
+    def mask(self, table: HostTable, request: PlacementRequest) -> Verdicts:
+        """Return no for hosts of another zone."""
+        asked = request.zone
+        if asked is None:
+            return ACCEPT_ALL
+        return ACCEPT_ALL.also(table.zone.where(asked.__eq__), "zone.other", asked=asked, host=table.zone)

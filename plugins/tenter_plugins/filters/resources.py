@@ -2,23 +2,71 @@
 
 from __future__ import annotations
 
-from tenter.contracts.filter import ACCEPT, HostFilter, Verdict
-from tenter.contracts.scheduling import HostView, PlacementRequest
+from typing import TYPE_CHECKING
 
-CODES = {"VCPU": "cpu.short", "MEMORY_MB": "ram.short", "DISK_GB": "disk.short"}
+from tenter.contracts.filter import MaskFilter
+from tenter.contracts.fit import CODES
+from tenter.contracts.scheduling import PlacementRequest
+from tenter.contracts.table import ACCEPT_ALL, HostTable, ResourceColumns, Verdicts
+
+if TYPE_CHECKING:
+    from tenter.contracts.table import BoolArray
+
+_ABSURD = 2**62
 
 
-class ResourceFilter(HostFilter):
-    """Accepts hosts whose free capacity covers the request (the claim decides once more, atomically)."""
+class ResourceFilter(MaskFilter):
+    """Accepts hosts that take the amount of each resource class that is asked of the host as a whole: what the flavor
+    says of vCPUs, memory and disk, and ``resources:CLASS=N``. What is free, times the allocation ratio and less what
+    is reserved, must be enough, and the amount must be within the class's least and largest unit and a multiple of
+    its step. The claim decides once more, atomically.
+
+    Codes: ``cpu.short``, ``ram.short``, ``disk.short``, else the class in small letters (``vgpu.short``), with
+    ``asked`` and ``free``; ``cpu.unit`` … with ``asked``, ``least``, ``most`` and ``step``. Source: Placement,
+    inventories.
+    """
 
     contract = "filter 1.0"
 
-    def accepts(self, host: HostView, request: PlacementRequest) -> Verdict:
-        """Return no with what was asked and what is free of the first class that is short."""
-        for resource_class, asked in request.resources.items():
-            resource = host.resources.get(resource_class)
-            free = resource.free if resource else 0
-            if asked > free:
-                code = CODES.get(resource_class, f"{resource_class.lower()}.short")
-                return Verdict.reject(code, asked=asked, free=max(free, 0))
-        return ACCEPT
+    def mask(self, table: HostTable, request: PlacementRequest) -> Verdicts:
+        """Return no for hosts that are short of a class, or do not give such an amount of it."""
+        import numpy as np
+
+        verdicts = ACCEPT_ALL
+        for name, asked in request.resources.items():
+            if not asked:
+                continue
+            word = CODES.get(name, name.lower())
+            columns = table.having(name)
+            if asked < 0:
+                return verdicts.also(table.every(False), f"{word}.unit", asked=asked, least=0)
+            if columns is None:
+                return verdicts.also(table.every(False), f"{word}.short", asked=asked, free=0)
+            amount = min(asked, _ABSURD)
+            free = columns.free
+            enough, allowed = free >= amount, _allows(columns, amount)
+            _look_at_parts(table, name, amount, enough, allowed)
+            if not allowed.all():
+                verdicts = verdicts.also(
+                    allowed | (columns.capacity <= 0), f"{word}.unit", asked=asked,
+                    least=columns.min_unit, most=columns.max_unit, step=columns.step_size,
+                )  # fmt: skip
+            if not enough.all():
+                verdicts = verdicts.also(enough, f"{word}.short", asked=asked, free=np.maximum(free, 0))
+        return verdicts
+
+
+def _allows(columns: ResourceColumns, amount: int) -> BoolArray:
+    allowed = (columns.min_unit <= amount) & (columns.max_unit >= amount)
+    if columns.step_size.max(initial=1) > 1:  # a division is slow, and seldom needed
+        allowed &= amount % columns.step_size == 0
+    return allowed
+
+
+def _look_at_parts(table: HostTable, name: str, amount: int, enough: BoolArray, allowed: BoolArray) -> None:
+    """Mend the answers for hosts that have the class in parts only: the columns show but one of these."""
+    for row, classes in table.of_parts.items():
+        if name in classes and not (enough[row] and allowed[row]):
+            for part in table.providers.get(row, ()):
+                if name in part.resources and part.resources[name].takes(amount):
+                    enough[row] = allowed[row] = True

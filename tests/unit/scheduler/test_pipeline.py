@@ -94,28 +94,6 @@ def world(tmp_path: Path) -> World:
     return World(tmp_path)
 
 
-@pytest.mark.parametrize(
-    ("name", "host", "request_", "code", "figures"),
-    [
-        ("compute", {}, {}, None, {}),
-        ("compute", {"up": False}, {}, "host.down", {}),
-        ("compute", {"enabled": False, "disabled_reason": "repair"}, {}, "host.disabled", {"reason": "repair"}),
-        ("zone", {}, {"zone": "nova"}, None, {}),
-        ("zone", {}, {"zone": "other"}, "zone.other", {"asked": "other", "host": "nova"}),
-        ("resources", {"used": 900}, {}, None, {}),
-        ("resources", {"used": 901}, {}, "ram.short", {"asked": 100, "free": 99}),
-        ("resources", {"used": 5000}, {}, "ram.short", {"asked": 100, "free": 0}),
-        ("resources", {}, {"resources": {"DISK_GB": 135}}, None, {}),
-        ("resources", {}, {"resources": {"DISK_GB": 136}}, "disk.short", {"asked": 136, "free": 135}),
-        ("resources", {}, {"resources": {"VGPU": 1}}, "vgpu.short", {"asked": 1, "free": 0}),
-    ],
-)
-def test_filters(world: World, name: str, host: Any, request_: Any, code: str | None, figures: Any) -> None:
-    verdict = world.plugin(name).accepts(view(**host), ask(**request_))
-    assert (verdict.ok, verdict.code) == (code is None, code or "")
-    assert dict(verdict.figures) == figures
-
-
 def test_the_freest_host_comes_first(world: World) -> None:
     world.views = {"c1": [view("h1", ram=1000), view("h2", ram=3000)], "c2": [view("h3", ram=2000)]}
     decision = world.scheduler("compute", "resources", "ram").select(ask())
@@ -203,6 +181,32 @@ def test_a_filter_that_raises_costs_only_its_host(world: World, caplog: pytest.L
     refusal = decision.refusal_of(0)
     assert refusal is not None and refusal[0].code == "filter.failed" and "Moody" in caplog.text
     assert decision.sifted.stages[-1].trouble == "moody (ZeroDivisionError)"
+
+
+class Idle(HostFilter):
+    """Has nothing to say of a request, or fails to find out."""
+
+    fails = False
+
+    def applies(self, request: PlacementRequest) -> bool:
+        if self.fails:
+            raise ZeroDivisionError("idle")
+        return False
+
+    def accepts(self, host: HostView, request: PlacementRequest) -> Verdict:
+        raise AssertionError("asked about a host")
+
+
+def test_a_rule_that_does_not_apply_is_asked_about_no_host(world: World) -> None:
+    world.views = {"c1": [view("h1"), view("h2")]}
+    idle = Idle(world.setup)
+    decision = world.scheduler("compute", filters=[idle]).select(ask())
+    assert len(list(decision.candidates)) == 2
+    assert (decision.sifted.stages[-1].passed, decision.sifted.stages[-1].trouble) == (2, "")
+    idle.fails = True
+    decision = world.scheduler("compute", filters=[idle]).select(ask())
+    assert list(decision.candidates) == []
+    assert decision.sifted.stages[-1].trouble == "idle (ZeroDivisionError)"
 
 
 @pytest.mark.parametrize("answer", [None, "much", float("nan"), float("inf")])

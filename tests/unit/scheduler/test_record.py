@@ -241,7 +241,7 @@ def test_a_decision_is_read_as_it_was_made(fabric: Fabric) -> None:
         assert all(sum(one.parts.values()) == pytest.approx(one.weight, abs=1e-5) for one in read.finalists)
         same(read.table(), decision.table)
         assert read.looked_at().all()
-    assert read.filters == ("ComputeFilter", "AvailabilityZoneFilter", "ResourceFilter")
+    assert read.filters == tuple(fabric.world.conf.scheduler.filters)
     assert read.host(1) == "compute-00001.example.org"
     assert [one.operation_uuid for one in recorded.of_instance(fabric.db, "i")] == ["0", "1", "2", "3", "4"]
 
