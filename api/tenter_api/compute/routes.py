@@ -16,6 +16,7 @@ from tenter_api.compute import (
     keypairs,
     limits,
     operations,
+    placement,
     quotas,
     server_groups,
     server_routes,
@@ -108,6 +109,8 @@ def _ours(services: Services) -> dict[str, Any]:
     return {
         "/tenter/operations": operations.Operations(services),
         "/tenter/operations/{operation_id}": operations.Operation(services),
+        "/tenter/operations/{operation_id}/placement": placement.OperationPlacement(services),
+        "/tenter/servers/{server_id}/placement": placement.ServerPlacement(services),
     }
 
 

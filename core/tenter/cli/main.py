@@ -70,6 +70,7 @@ def parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     audit.add_argument("--repair", action="store_true", help="repair what can be proved to be wrong")
     audit.add_argument("--json", action="store_true", help="print what was found as JSON")
+    _add_decisions(commands, common)
     _add_plugin(commands, common)
     commands.add_parser("version", help="print versions of Tenter and of what it runs on")
 
@@ -114,6 +115,29 @@ def _add_cell(commands: Any, common: argparse.ArgumentParser) -> None:
     enable = parts.add_parser("enable", parents=[common], help="put new servers into a cell again")
     for part in (add, disable, enable):
         part.add_argument("name", metavar="NAME", help="the cell's name")
+
+
+def _add_decisions(commands: Any, common: argparse.ArgumentParser) -> None:
+    """What was decided about servers, and why."""
+    explain = commands.add_parser(
+        "explain", parents=[common], help="say why a server is where it is, or nowhere",
+        description="Show the decisions for a server: what each filter did, why hosts were refused, what the best were "
+        "weighed, and which claims were lost. Decisions are kept for [scheduler] decision_retention seconds.",
+    )  # fmt: skip
+    explain.add_argument("server", metavar="SERVER", help="id or name of the server; of one that is gone its id")
+    explain.add_argument("--host", metavar="NAME", help="say of one host why it was refused, or how it was weighed")
+    replay = commands.add_parser(
+        "replay", parents=[common], help="run a recorded decision with another configuration",
+        description="Run the filters and weighers that the configuration names over hosts and request as they were "
+        "when a decision was made, and say what changes. Nothing is built or claimed.",
+    )  # fmt: skip
+    replay.add_argument("operation", metavar="OPERATION", help="id of an operation, or a server for its last decision")
+    replay.add_argument(
+        "--with-config", metavar="FILE", action="append", required=True,
+        help="read FILE after the service's configuration; may be repeated",
+    )  # fmt: skip
+    for part in (explain, replay):
+        part.add_argument("--json", action="store_true", help="print all as JSON")
 
 
 def _add_plugin(commands: Any, common: argparse.ArgumentParser) -> None:
@@ -209,6 +233,14 @@ def _run(args: argparse.Namespace) -> int:
         from tenter.cli import audit
 
         return audit.run(args)
+    if args.command == "explain":
+        from tenter.cli import explain
+
+        return explain.run(args)
+    if args.command == "replay":
+        from tenter.cli import replay
+
+        return replay.run(args)
     if args.command == "plugin" and args.part == "matrix":
         from tenter.cli import matrix
 

@@ -24,6 +24,7 @@ from tenter.operations.model import COMPUTE, CONDUCTOR, Apply, LeftBehind, Opera
 from tenter.operations.placement import amounts
 from tenter.operations.placing import Attempt, Placing, TryAgain, leave_group
 from tenter.scheduler import Candidate
+from tenter.scheduler.decision import all_failed
 from tenter.store import cell_schema, claims, hosts, instances, leftovers, operations
 from tenter.store.api_schema import operations as api_operations
 from tenter.store.engine import Database, now
@@ -302,9 +303,7 @@ def reschedule(context: StepContext) -> Outcome:
             return Outcome(again=context.conf.cells.retry_interval)
         except errors.NoValidHost as exc:
             LOG.info("Instance %s finds no other host: %s", operation.instance_uuid, exc)
-    raise errors.NoValidHost(
-        "No valid host was found. " + " ".join(f"{host}: {reason}" for host, reason in failed.items())
-    )
+    raise all_failed(failed, operation.instance_uuid)
 
 
 def _move_claims(context: StepContext, placing: Placing, attempt: Attempt) -> bool:
@@ -360,7 +359,7 @@ class Build(OperationKind):
             claims.give_back(connection, operation.instance_uuid)
             instances.finish_task(
                 connection, operation.instance_uuid, operation.uuid, vm_state="error",
-                fault=faults.fault(reason), host=None, node=None, node_uuid=None, network_info=[],
+                fault=faults.fault_of(error), host=None, node=None, node_uuid=None, network_info=[],
             )  # fmt: skip
 
         def then() -> None:
@@ -399,7 +398,7 @@ class Build(OperationKind):
         def apply(connection: sa.Connection) -> None:
             leave_group(connection, operation.instance_uuid)
             instances.lose_place(
-                connection, operation.instance_uuid, vm_state="error", task_state=None, fault=faults.fault(reason)
+                connection, operation.instance_uuid, vm_state="error", task_state=None, fault=faults.fault_of(error)
             )
 
         return Outcome(

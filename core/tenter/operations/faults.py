@@ -19,6 +19,12 @@ def fault(message: str, code: int = 500, details: str | None = None) -> dict[str
     return {"code": code, "message": message[:255], "details": details or message, "created": now()}
 
 
+def fault_of(error: Exception) -> dict[str, Any]:
+    """Return the same for an error; what it explains is for administrators only, its sentence for anybody."""
+    explanation = error.details.get("explanation") if isinstance(error, errors.TenterError) else None
+    return fault(sentence(error), details=explanation)
+
+
 def sentence(error: Exception) -> str:
     """Return a sentence for the user; an error that is none of ours is named but not quoted."""
     if isinstance(error, errors.TenterError):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any
@@ -14,8 +15,12 @@ from tenter import errors
 from tenter.cells import Cell
 from tenter.contracts.scheduling import HostView, PlacementRequest
 from tenter.contracts.table import HostTable
+from tenter.scheduler.reasons import in_words, reasons
 from tenter.scheduler.sift import Refusal, Sifted
 from tenter.scheduler.weigh import Weighed
+
+_KINDS, _WORDS, _NAMED = 3, 150, 20
+"""How many reasons a sentence has at most, and of how many characters; how many hosts are named."""
 
 
 @dataclass(frozen=True)
@@ -99,36 +104,67 @@ class Decision:
         return None
 
     def counts(self) -> list[dict[str, Any]]:
-        """Return the reasons by how many hosts were refused for them, the most first: filter, code, hosts, and the
-        figures of one of them. No host is named."""
-        total: Counter[tuple[str, str]] = Counter()
-        examples: dict[tuple[str, str], dict[str, Any]] = {}
-        for refusal in self.sifted.refusals:
-            key = refusal.filter, refusal.code
-            total[key] += len(refusal.rows)
-            examples.setdefault(key, refusal.of(0))
-        return [
-            {"filter": name, "code": code, "hosts": count, "figures": examples[name, code]}
-            for (name, code), count in total.most_common()
-        ]
+        """Return the reasons by how many hosts were refused for them, the most first: filter, code, hosts, and figures
+        that anybody may see. No host is named."""
+        return reasons(self.sifted.refusals, self.request)
 
     def why(self) -> str:
-        """Return a sentence that says why nothing is left, without names of hosts."""
+        """Return a sentence that says why nothing is left, without names of hosts, in about two hundred characters."""
         if not self.scope.cells:
             return "All cells are disabled." if self.scope.disabled else "There are no cells."
-        said = []
-        for reason in self.counts():
-            figures = ", ".join(f"{key} {value}" for key, value in reason["figures"].items())
-            words = f"{reason['hosts']} of {self.seen} by {reason['filter']}: {reason['code']}"
-            said.append(words + (f" ({figures})" if figures else ""))
-        sentences = ["Refused " + "; ".join(said) + "."] if said else []
+        sentences = [_refused(self.counts(), self.seen)]
         if self.lost:
             sentences.append(f"{len(self.lost)} were taken by others meanwhile.")
-        if not sentences and not self.scope.away:
+        if not any(sentences) and not self.scope.away:
             sentences.append("No host has reported yet.")
         return " ".join(filter(None, (*sentences, self.scope.aside())))
 
+    def host_by_host(self) -> str:
+        """Return why each of some hosts is not the one, for administrators."""
+        lines: list[str] = []
+        for refusal in self.sifted.refusals:
+            for place, row in enumerate(refusal.rows[: _NAMED - len(lines)].tolist()):
+                figures = ", ".join(f"{name} {value}" for name, value in refusal.of(place).items())
+                words = f"{self.table.host[row]}: {refusal.filter}: {refusal.code}"
+                lines.append(words + (f" ({figures})" if figures else ""))
+        if (more := self.seen - len(self.sifted.rows) - len(lines)) > 0:
+            lines.append(f"and {more} more hosts.")
+        lines += [f"{self.table.host[lost.row]}: lost: {lost.code}" for lost in self.lost[:_NAMED]]
+        return "\n".join((*lines, f"All of it: tenter explain {self.request.instance_uuid}"))
+
+
+def _refused(counts: Sequence[Mapping[str, Any]], seen: int) -> str:
+    said: list[str] = []
+    for reason in counts[:_KINDS]:
+        words = in_words(reason, seen)
+        if said and sum(map(len, said)) + len(words) > _WORDS:
+            break
+        said.append(words)
+    if more := len(counts) - len(said):
+        said.append(f"and {more} more kind{'s' if more > 1 else ''}")
+    return "Refused " + "; ".join(said) + "." if said else ""
+
 
 def no_valid_host(decision: Decision) -> errors.NoValidHost:
-    """Return the error for a decision of which no candidate is left."""
-    return errors.NoValidHost("No valid host was found. " + decision.why(), reasons=decision.counts())
+    """Return the error for a decision of which no candidate is left; ``explanation`` is for administrators."""
+    return errors.NoValidHost(
+        "No valid host was found. " + decision.why(), reasons=decision.counts(), explanation=decision.host_by_host()
+    )
+
+
+def all_failed(failed: Mapping[str, str], instance_uuid: str) -> errors.NoValidHost:
+    """Return the error for an instance that was built on hosts, by name, and failed there for a reason each; what
+    hosts are called stands only in ``explanation``, for administrators."""
+    counts = Counter(_anonymous(reason, failed) for reason in failed.values())
+    said = [f"{count} of {len(failed)} hosts failed: {reason}" for reason, count in counts.most_common(_KINDS)]
+    lines = [f"{host}: {reason}" for host, reason in failed.items()]
+    return errors.NoValidHost(
+        "No valid host was found. " + " ".join(said),
+        explanation="\n".join((*lines, f"All of it: tenter explain {instance_uuid}")),
+    )
+
+
+def _anonymous(reason: str, hosts: Iterable[str]) -> str:
+    for host in sorted(hosts, key=len, reverse=True):
+        reason = re.sub(rf"(?<![\w.-]){re.escape(host)}(?![\w-])", "a host", reason)
+    return reason

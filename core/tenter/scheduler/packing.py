@@ -146,6 +146,11 @@ def dumps(value: object) -> bytes:
         return orjson.dumps(_harmless(value))
 
 
+def plain(value: object) -> Any:
+    """Return a value as it is when read from JSON."""
+    return orjson.loads(dumps(value))
+
+
 def _plainly(value: object) -> object:
     if isinstance(value, (set, frozenset)):
         return sorted(value, key=str)

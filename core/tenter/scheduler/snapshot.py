@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tenter.contracts.scheduling import Aggregate, Hypervisor, Provider, Resource
-from tenter.contracts.table import Coded, HostTable, ResourceColumns
+from tenter.contracts.table import Coded, HostTable, ImageColumns, ResourceColumns
 from tenter.scheduler.packing import Packer, Unpacked, Unreadable, dumps, understood
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 _NAMES = ("host", "node", "host_ip")
 _PLAIN = ("enabled", "up", "failed_builds", "instances", "io_ops")
 _CODED = ("cell", "zone", "disabled_reason", "traits", "aggregates", "hypervisor")
+_OF_IMAGES = ("rows", "codes", "instances")
 _OF_CLASS = tuple(ResourceColumns.__dataclass_fields__)
 _KINDS: dict[str, Any] = {"enabled": np.bool_, "up": np.bool_, "ratio": np.float64}
 
@@ -50,6 +51,8 @@ def whole(table: HostTable) -> bytes:
     }
     head["metrics"] = {name: packer.numbers(column) for name, column in table.metrics.items()}
     head["providers"], head["of_parts"] = table.providers, table.of_parts
+    if table.images is not None:
+        head["images"] = [*(packer.numbers(getattr(table.images, of)) for of in _OF_IMAGES), [*table.images.values]]
     return packer.packed(head)
 
 
@@ -105,7 +108,12 @@ class Snapshot:
             metrics={name: numbers(column, np.float64) for name, column in head["metrics"].items()},
             providers={int(row): _parts(parts) for row, parts in head["providers"].items()},
             of_parts={int(row): frozenset(classes) for row, classes in head["of_parts"].items()},
+            images=self._images(*head["images"]) if "images" in head else None,
         )  # fmt: skip
+
+    def _images(self, *kept: list[Any]) -> ImageColumns:
+        rows, codes, instances = (self._read.numbers(one, np.int32) for one in kept[:3])
+        return ImageColumns(rows, codes, instances, kept[3])
 
     def _coded(self, name: str, codes: list[Any], values: list[Any]) -> Coded[Any]:
         make = _FROM_JSON.get(name)
@@ -131,6 +139,8 @@ class Base:
 
         # A list of values may grow behind our back; what is kept are these.
         self._values = {name: tuple(getattr(table, name).values) for name in _CODED}
+        if table.images is not None:
+            self._values["images"] = tuple(table.images.values)
         self._known: dict[str, tuple[dict[int, int], dict[bytes, int]]] = {}
 
     def difference(self, table: HostTable, packer: Packer) -> dict[str, Any] | None:
@@ -150,6 +160,7 @@ class Base:
             and all((one := getattr(mine, name)) is (other := getattr(table, name)) or one == other for name in _NAMES)
             and mine.resources.keys() == table.resources.keys()
             and mine.metrics.keys() == table.metrics.keys()
+            and (mine.images is None) == (table.images is None)
         )
 
     def codes(self, name: str, column: Coded[Any]) -> tuple[NDArray[np.int32], list[Any]]:
@@ -202,6 +213,7 @@ class _Difference:
             )
             and self._mapping("providers", mine.providers, table.providers)
             and self._mapping("of_parts", mine.of_parts, table.of_parts)
+            and self._images(mine.images, table.images)
         )
 
     def _class(self, name: str, mine: ResourceColumns, other: ResourceColumns) -> bool:
@@ -225,6 +237,25 @@ class _Difference:
             return True
         rows = np.flatnonzero(mine.codes != codes)
         return self._changed(name, rows, codes, more)
+
+    def _images(self, mine: ImageColumns | None, other: ImageColumns | None) -> bool:
+        """Entries that differ, and those that are more; both kinds stand in no particular order."""
+        if mine is other or mine is None or other is None:
+            return True
+        codes, more = self._base.codes("images", Coded(other.codes, other.values))
+        shared = min(len(mine.rows), len(other.rows))
+        pairs = ((mine.rows, other.rows), (mine.codes, codes), (mine.instances, other.instances))
+        differs = np.zeros(len(other.rows), np.bool_)
+        differs[shared:] = True
+        for one, two in pairs:
+            differs[:shared] |= one[:shared] != two[:shared]
+        at = np.flatnonzero(differs)
+        if len(at) > self._base.most:
+            return False
+        if len(at) or len(mine.rows) != len(other.rows):
+            numbers = [self._packer.numbers(two[at]) for _, two in pairs]
+            self.changes["images"] = [len(other.rows), self._packer.rows(at, len(other.rows)), *numbers, more]
+        return True
 
     def _changed(self, name: str, rows: NDArray[Any], column: NDArray[Any], more: Sequence[Any] = ()) -> bool:
         if len(rows) > self._base.most:
@@ -266,6 +297,8 @@ def changed(table: HostTable, changes: Mapping[str, Any], read: Unpacked) -> Hos
                 metrics[of] = _put(metrics[of], change, read)
             elif kind in _CODED:
                 values[name] = _put_coded(name, getattr(table, name), change, read)
+            elif kind == "images":
+                values[name] = _put_images(table.images, change, read)
             elif kind in _PLAIN:
                 values[name] = _put(getattr(table, name), change, read)
             else:
@@ -288,3 +321,16 @@ def _put_coded(name: str, column: Coded[Any], change: Sequence[Any], read: Unpac
     return Coded(
         _put(column.codes, change, read), [*column.values, *(make(value) if make else value for value in more)]
     )
+
+
+def _put_images(images: Any, change: Sequence[Any], read: Unpacked) -> ImageColumns:
+    length, at, *numbers, more = change
+    columns = []
+    for of, kept in zip(_OF_IMAGES, numbers, strict=True):
+        column = np.zeros(length, np.int32)
+        old = getattr(images, of)[:length]
+        column[: len(old)] = old
+        column[read.rows(at)] = read.numbers(kept, np.int32)
+        columns.append(column)
+    rows, codes, instances = columns
+    return ImageColumns(rows, codes, instances, [*images.values, *more])

@@ -104,7 +104,9 @@ def test_a_failing_spawn_says_which_host_and_why(make_cloud: MakeCloud) -> None:
     uuid = cloud.create()
     row = cloud.settled(uuid)
     assert row["vm_state"] == "error" and row["host"] is None and row["network_info"] == []
-    assert row["fault"]["message"].startswith("No valid host was found. host-1: The fake driver was told to fail")
+    message, details = row["fault"]["message"], row["fault"]["details"]
+    assert message.startswith("No valid host was found. 1 of 1 hosts failed: The fake driver was told to fail")
+    assert "host-1" not in message and details.startswith("host-1: The fake driver was told to fail")
     assert cloud.ports() == set() and cloud.guests() == set()
     cloud.check()
     cloud.delete(uuid)

@@ -126,7 +126,7 @@ def test_why_and_explain(world: World) -> None:
     decision = world.scheduler("compute", "resources").select(ask())
     assert list(decision.candidates) == []
     assert decision.why() == (
-        "Refused 2 of 3 by resources: ram.short (asked 100, free 50); 1 of 3 by compute: host.down."
+        "Refused 2 of 3 by resources: ram.short (asked 100, at most 50 free); 1 of 3 by compute: host.down."
     )
     refusal = decision.refusal_of(1)
     assert refusal is not None and (refusal[0].filter, refusal[0].code) == ("resources", "ram.short")

@@ -20,6 +20,7 @@ from tenter.contracts.scheduling import (
     Aggregate,
     HostView,
     Hypervisor,
+    ImageUse,
     PlacementRequest,
     Provider,
     Resource,
@@ -58,7 +59,10 @@ views = st.builds(
     hypervisor=st.builds(Hypervisor, words, amounts, st.just({"a": {"b": [1, "c"]}}) | st.just({})),
     host_ip=words, instances=amounts, io_ops=amounts,
     metrics=st.dictionaries(st.sampled_from(["cpu.percent", "m"]), st.floats(allow_nan=False)),
-    providers=st.just(()) | parts, of_parts=sets,
+    providers=st.just(()) | parts, of_parts=sets, images=st.lists(
+        st.builds(ImageUse, st.dictionaries(words, words, max_size=2), st.integers(1, 9)),
+        max_size=2, unique_by=lambda one: tuple(sorted(one.properties.items())),
+    ).map(tuple),
 )  # fmt: skip
 requests = st.builds(
     PlacementRequest,
@@ -113,7 +117,11 @@ def test_a_difference_makes_the_one_table_of_the_other(pairs: list[tuple[HostVie
     base = Base("u", first, 0.0)
     packer = Packer()
     changes = base.difference(second, packer)
-    if first.resources.keys() != second.resources.keys() or first.metrics.keys() != second.metrics.keys():
+    if (
+        first.resources.keys() != second.resources.keys()
+        or first.metrics.keys() != second.metrics.keys()
+        or (first.images is None) != (second.images is None)
+    ):
         assert changes is None
         return
     assert changes is not None
