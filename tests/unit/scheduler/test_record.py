@@ -91,7 +91,7 @@ def _plain(table: HostTable, row: int) -> HostView:
 
 
 @given(st.lists(views, min_size=1, max_size=30, unique_by=lambda one: one.provider_uuid))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_a_table_is_read_as_it_was_written(found: list[HostView]) -> None:
     table = table_of(found)
     same(Snapshot(snapshot.whole(table)).table(), table)
@@ -105,7 +105,7 @@ def test_a_table_is_read_as_it_was_written(found: list[HostView]) -> None:
     st.lists(st.tuples(views, views), min_size=1, max_size=12, unique_by=lambda two: two[0].provider_uuid),
     st.data(),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_a_difference_makes_the_one_table_of_the_other(pairs: list[tuple[HostView, HostView]], data: Any) -> None:
     others = data.draw(st.sets(st.sampled_from(range(len(pairs)))))
     fixed = ("provider_uuid", "host", "node", "host_ip")
