@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from tenter.store import host_changes
 from tenter.store.cell_schema import claims, inventories
-from tenter.store.engine import now
+from tenter.store.engine import Database, now
 from tenter.store.prepared import Prepared
 
 INSTANCE, OPERATION, LEFTOVER = "instance", "operation", "leftover"
@@ -96,8 +96,8 @@ def take(connection: sa.Connection, holder_uuid: str, wanted: Wanted) -> None:
         host_changes.of_providers(connection, [row["provider_uuid"] for row in rows])
 
 
-def give_back(connection: sa.Connection, holder_uuid: str) -> bool:
-    """Give back all that the holder claimed; return whether that was anything, which is no error if not."""
+def give_back(connection: sa.Connection, holder_uuid: str) -> None:
+    """Give back all that the holder claimed. Nothing to give back is no error."""
     held = _HELD.rows(connection, {"p_holder": holder_uuid}).all()
     for row in sorted(held, key=lambda row: (row.provider_uuid, row.resource_class)):
         values = {"p_provider": row.provider_uuid, "p_class": row.resource_class, "p_amount": row.amount}
@@ -105,7 +105,6 @@ def give_back(connection: sa.Connection, holder_uuid: str) -> bool:
     if held:
         _FORGET.change(connection, {"p_holder": holder_uuid})
         host_changes.of_providers(connection, [row.provider_uuid for row in held])
-    return bool(held)
 
 
 def force(connection: sa.Connection, holder_uuid: str, wanted: Wanted) -> None:
@@ -122,6 +121,15 @@ def hand_over(connection: sa.Connection, holder_uuid: str, to_uuid: str, to_kind
     """Give all that the holder claimed, of whatever provider, to another holder; what is used does not change."""
     change = sa.update(claims).where(claims.c.holder_uuid == holder_uuid)
     connection.execute(change.values(holder_uuid=to_uuid, holder_kind=to_kind))
+
+
+def amounts_of(db: Database, holder_uuid: str) -> dict[str, dict[str, int]]:
+    """Return what a holder has claimed: amounts by resource class, by provider."""
+    held: dict[str, dict[str, int]] = {}
+    with db.read() as connection:
+        for row in _HELD.rows(connection, {"p_holder": holder_uuid}):
+            held.setdefault(row.provider_uuid, {})[row.resource_class] = row.amount
+    return held
 
 
 def _in_order(wanted: Wanted) -> list[tuple[str, str, int]]:

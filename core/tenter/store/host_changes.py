@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 import sqlalchemy as sa
 
-from tenter.store.cell_schema import compute_nodes, host_changes, instances, providers
+from tenter.store.cell_schema import claims, compute_nodes, host_changes, instances, providers
 from tenter.store.engine import Database, now
 from tenter.store.prepared import Prepared
 
@@ -43,6 +43,9 @@ def _of_instance(*conditions: sa.ColumnElement[bool]) -> Prepared:
 
 
 _INSTANCE = _of_instance()
+_UNCLAIMED = _of_instance(
+    ~sa.exists().where(claims.c.holder_uuid == instances.c.uuid, claims.c.provider_uuid == instances.c.node_uuid)
+)
 _WAS_BUSY, _WAS_IDLE = _of_instance(_BUSY), _of_instance(sa.or_(instances.c.task_state.is_(None), ~_BUSY))
 _WAS_BUSY_WITH = _of_instance(_BUSY, _HELD)
 
@@ -65,6 +68,12 @@ def of_providers(connection: sa.Connection, uuids: Iterable[str]) -> None:
 def of_instance(connection: sa.Connection, uuid: str) -> None:
     """Log that the node of an instance has changed; it may have none."""
     _INSTANCE.change(connection, {"p_uuid": uuid, "p_at": now()})
+
+
+def of_unclaimed(connection: sa.Connection, uuid: str) -> None:
+    """Log that the node of an instance has changed if the instance claims nothing there, which would be logged when it
+    is given back."""
+    _UNCLAIMED.change(connection, {"p_uuid": uuid, "p_at": now()})
 
 
 def of_task(connection: sa.Connection, uuid: str, task_state: str | None) -> None:

@@ -303,6 +303,6 @@ def insert_placed(
 
 def remove(connection: sa.Connection, uuid: str) -> None:
     """Remove an instance and give back what it claimed."""
-    if not claims.give_back(connection, uuid):
-        host_changes.of_instance(connection, uuid)
+    host_changes.of_unclaimed(connection, uuid)
+    claims.give_back(connection, uuid)
     _REMOVE.change(connection, {"p_uuid": uuid})

@@ -15,7 +15,7 @@ from tenter import errors
 from tenter.cli import main
 from tenter.conductor.audit import Auditor
 from tenter.contracts.network import CheckRequest
-from tenter.store import api_schema, cell_schema, claims, instances, operations
+from tenter.store import api_schema, cell_schema, claims, instances, operations, services
 from tenter.store.engine import now
 from tests.conftest import MakeCloud
 from tests.helpers.cloud import CALLER, PROJECT, Cloud
@@ -210,6 +210,69 @@ def test_a_delete_that_nobody_brings_to_its_cell_goes_on(cloud: Cloud) -> None:
     cloud.wait(uuid, lambda row: row is None)
     cloud.idle()
     cloud.empty()
+
+
+def _nested(cloud: Cloud) -> tuple[str, str, str]:
+    """Return a server, its node, and a part of that: of the server's memory some is the part's, and one GPU."""
+    uuid = cloud.create()
+    node = cloud.active(uuid)["node_uuid"]
+    part = str(uuidlib.uuid4())
+    stock = {"reserved": 0, "ratio": 1.0, "used": 0}
+    _cell(
+        cloud,
+        sa.insert(cell_schema.providers).values(uuid=part, node_uuid=node, parent_uuid=node, name="p", traits=[]),
+        sa.insert(cell_schema.inventories).values([
+            {"provider_uuid": part, "resource_class": name, "total": total, "capacity": total, **stock}
+            for name, total in (("MEMORY_MB", 10_000), ("VGPU", 2))
+        ]),
+    )  # fmt: skip
+    held = claims.amounts_of(cloud.cell.db, uuid)
+    with cloud.cell.db.write() as connection:
+        claims.give_back(connection, uuid)
+        memory = held[node].pop("MEMORY_MB")
+        claims.take(connection, uuid, {node: held[node], part: {"MEMORY_MB": memory, "VGPU": 1}})
+    return uuid, node, part
+
+
+def test_claims_of_parts_are_in_order(cloud: Cloud) -> None:
+    uuid, _, part = _nested(cloud)
+    assert _audit(cloud) == {}
+    _cell(
+        cloud, sa.update(cell_schema.inventories).where(cell_schema.inventories.c.provider_uuid == part).values(used=9)
+    )
+    assert _audit(cloud) == {"inventory.used": True}
+    assert _audit(cloud) == {}
+    with cloud.cell.db.write() as connection:
+        held = {"holder_uuid": uuid, "provider_uuid": part}
+        change = sa.update(cell_schema.claims).filter_by(**held, resource_class="MEMORY_MB")
+        connection.execute(change.values(amount=1))
+    assert _audit(cloud)["claim.differs"] is True
+    _audit(cloud)
+    assert _audit(cloud) == {}
+    assert claims.amounts_of(cloud.cell.db, uuid)[part] == {"VGPU": 1}, "what was right is kept"
+
+
+def test_a_claim_of_what_is_not_there_is_found(cloud: Cloud) -> None:
+    _nested(cloud)
+    leftover = str(uuidlib.uuid4())
+    values = {"uuid": leftover, "instance_uuid": "gone", "host": "h", "node_uuid": "n", "vifs": [], "reason": "r"}
+    _cell(cloud, sa.insert(cell_schema.leftovers).values(created_at=now(), **values))
+    with cloud.cell.db.write() as connection:
+        claims.force(connection, "x", {"no-provider": {"VGPU": 1}})
+        claims.hand_over(connection, "x", leftover, claims.LEFTOVER)
+    assert _audit(cloud) == {"claim.no_provider": False}
+
+
+def test_parts_go_with_their_node(cloud: Cloud) -> None:
+    uuid, node, part = _nested(cloud)
+    service = cloud.embedded.compute.uuid
+    with pytest.raises(errors.Conflict):
+        services.delete_service(cloud.cell.db, service)
+    cloud.delete(uuid)
+    assert services.delete_service(cloud.cell.db, service)
+    with cloud.cell.db.read() as connection:
+        assert not connection.execute(sa.select(cell_schema.providers)).all()
+        assert not connection.execute(sa.select(cell_schema.inventories)).all()
 
 
 def test_what_is_not_wrong_long_enough_is_not_repaired(cloud: Cloud) -> None:

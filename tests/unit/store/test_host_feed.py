@@ -3,32 +3,26 @@
 from __future__ import annotations
 
 import dataclasses
-import shutil
-import tempfile
+import random
 import uuid as uuidlib
-from pathlib import Path
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from hypothesis import HealthCheck, settings
-from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, multiple, rule
 
 from tenter import errors
 from tenter.contracts.virt import DriverInfo, Inventory, NodeInventory, ProviderInventory
 from tenter.store import claims, host_changes, host_feed, hosts, instances, leftovers, nodes, presence, services
 from tenter.store.cell_schema import host_changes as log
 from tenter.store.cell_schema import leftovers as leftovers_table
-from tenter.store.cell_schema import metadata
 from tenter.store.cell_schema import services as services_table
-from tenter.store.engine import Database, now, sqlite_url
+from tenter.store.engine import Database, now
 from tests.helpers.cell_rows import count, instance_row, operation_of
 
 HOSTS = ["a", "b", "c"]
 INFO = DriverInfo(name="fake", hypervisor_type="fake", hypervisor_version=1)
 RATIOS = {"VCPU": 2.0}
-GENERATIONS = st.sampled_from([0, 0, 0, 0, 1])
 
 
 def _uuid(*words: object) -> str:
@@ -37,7 +31,7 @@ def _uuid(*words: object) -> str:
 
 def node_of(host: str, generation: int = 0, **values: Any) -> NodeInventory:
     return NodeInventory(_uuid(host, "node", generation), host, **{
-        "vcpus": 4, "memory_mib": 100, "disk_gib": 10, **values})  # fmt: skip
+        "vcpus": 40, "memory_mib": 100, "disk_gib": 10, **values})  # fmt: skip
 
 
 def part_of(host: str, name: str, stock: Inventory, **values: Any) -> ProviderInventory:
@@ -86,148 +80,266 @@ def comparable(record: host_feed.HostRecord) -> dict[str, Any]:
     return {**dataclasses.asdict(record), "last_seen": None}
 
 
-class Fabric(RuleBasedStateMachine):
-    """Computes, servers and an operator change a cell; a copy follows now and then."""
+class Walk:
+    """Computes, servers and an operator change a cell at random."""
 
-    servers = Bundle("servers")
-    left = Bundle("left")
-    database_url: str | None = None
-
-    @initialize()
-    def begin(self) -> None:
-        self.directory = Path(tempfile.mkdtemp(prefix="tenter-test-"))
-        self.db = Database(self.database_url or sqlite_url(self.directory / "db"))
-        with self.db.write() as connection:
-            metadata.drop_all(connection)
-            metadata.create_all(connection)
+    def __init__(self, db: Database, seed: int) -> None:
+        self.db, self.random = db, random.Random(seed)
+        self.servers: list[tuple[str, str]] = []
+        self.done: set[str] = set()
         for host in HOSTS:
-            report(self.db, node_of(host, providers=(part_of(host, "g1", Inventory(3)),)))
-        self.copy = Copy(self.db)
+            report(db, node_of(host, providers=(part_of(host, "g1", Inventory(3)),)))
+        self.copy = Copy(db)
 
-    def teardown(self) -> None:
-        if hasattr(self, "db"):
-            self.copy.check()
-            self.db.close()
-            shutil.rmtree(self.directory)
+    def walk(self, steps: int) -> None:
+        rules = (
+            [self.report, self.build, self.build, self.build, self.set_state, self.finish, self.count_build]
+            + [self.begin_task, self.begin_delete, self.remove, self.leave, self.reap, self.force, self.operate]
+        )  # fmt: skip
+        seldom = [self.delete_service, self.rename, self.purge]
+        for _ in range(steps):
+            rule = self.random.choice(seldom if self.random.random() < 0.05 else rules)
+            rule()
+            self.done.add(rule.__name__)
+            if self.random.random() < 0.7:
+                self.copy.check()
+        self.copy.check()
+        assert len(self.done) > len(rules) - 3
 
-    @rule(
-        host=st.sampled_from(HOSTS), generation=GENERATIONS, zone=st.sampled_from("yz"),
-        vcpus=st.sampled_from([2, 4]), trait=st.sampled_from(["CUSTOM_A", "HW_CPU_X86_AVX", "NO_SUCH"]),
-        metric=st.sampled_from([{}, {"cpu.percent": 0.5}, {"x": float("nan")}]),
-        gpus=st.sampled_from([(), ("g1",), ("g1", "g2")]), total=st.integers(-1, 3), nested=st.booleans(),
-    )  # fmt: skip
-    def report(self, host: str, generation: int, zone: str, vcpus: int, trait: str, metric: dict[str, float],
-               gpus: tuple[str, ...], total: int, nested: bool) -> None:  # fmt: skip
-        parent = _uuid(host, "g1") if nested else None
+    def _host(self) -> str:
+        return self.random.choice(HOSTS)
+
+    def _server(self) -> tuple[str, str]:
+        return self.random.choice(self.servers) if self.servers else ("none", "none")
+
+    def report(self) -> None:
+        host, choice = self._host(), self.random.choice
+        trait = choice(["CUSTOM_A", "HW_CPU_X86_AVX", "NO_SUCH"])
+        parent = choice([None, _uuid(host, "g1")])
         parts = tuple(
-            part_of(host, name, Inventory(total), traits=frozenset({trait}), parent=parent if name == "g2" else None)
-            for name in gpus
-        )
-        node = node_of(host, generation, vcpus=vcpus, traits=frozenset({trait}), metrics=metric, providers=parts)
+            part_of(host, name, Inventory(choice([-1, 0, 3])), traits=frozenset({trait}),
+                    parent=parent if name == "g2" else None)
+            for name in choice([(), ("g1",), ("g1", "g2")])
+        )  # fmt: skip
+        metrics = choice([{}, {"cpu.percent": 0.5}, {"x": float("nan")}])
+        node = node_of(
+            host, choice([0, 0, 0, 1]), vcpus=choice([20, 40]), traits=frozenset({trait}), metrics=metrics,
+            providers=parts, cpu_info={"topology": (1, 2)},
+        )  # fmt: skip
         try:
-            report(self.db, node, zone)
+            report(self.db, node, choice("yz"))
         except errors.Conflict:
             return
+        zone = next(one for one in host_feed.read_all(self.db).hosts if one.uuid == node.uuid).availability_zone
         before = count(self.db, log)
         report(self.db, node, zone)
         assert count(self.db, log) == before, "the same again is no change"
 
-    @rule(target=servers, host=st.sampled_from(HOSTS), generation=GENERATIONS, amount=st.integers(1, 3),
-          part=st.sampled_from([None, "g1", "g2"]))  # fmt: skip
-    def build(self, host: str, generation: int, amount: int, part: str | None) -> Any:
-        node = node_of(host, generation).uuid
-        wanted = {node: {"VCPU": amount}, **({_uuid(host, part): {"CUSTOM_GPU": 1}} if part else {})}
-        row = instance_row(node, host=host, node=host)
+    def build(self) -> None:
+        there = host_feed.read_all(self.db).hosts
+        if not there:
+            return
+        host = self.random.choice(there)
+        wanted = {
+            host.uuid: {"VCPU": 1},
+            **{one.uuid: {"CUSTOM_GPU": 1} for one in self.random.choice([host.parts, ()])},
+        }
+        row = instance_row(host.uuid, host=host.host, node=host.host)
+        operation = operation_of(row["uuid"])
+        row["operation_uuid"] = operation.uuid
         try:
             with self.db.write() as connection:
-                operation = operation_of(row["uuid"])
-                row["operation_uuid"] = operation.uuid
                 instances.insert_placed(connection, row, operation, wanted)
         except claims.ClaimLost:
-            return multiple()
-        return row["uuid"], operation.uuid
+            return
+        self.servers.append((row["uuid"], operation.uuid))
 
-    @rule(server=servers, state=st.sampled_from(["spawning", "powering-off", None]))
-    def set_state(self, server: tuple[str, str], state: str | None) -> None:
+    def set_state(self) -> None:
+        state = self.random.choice(["spawning", "powering-off", None])
         with self.db.write() as connection:
-            instances.set_values(connection, server[0], task_state=state)
+            instances.set_values(connection, self._server()[0], task_state=state)
 
-    @rule(server=servers, good=st.booleans())
-    def built(self, server: tuple[str, str], good: bool) -> None:
+    def finish(self) -> None:
         with self.db.write() as connection:
-            instances.finish_task(connection, *server, vm_state="active")
-            row = instances.row_of(connection, server[0])
-            if not good:
-                hosts.build_failed(connection, server[0])
+            instances.finish_task(connection, *self._server(), vm_state="active")
+
+    def count_build(self) -> None:
+        uuid = self._server()[0]
+        with self.db.write() as connection:
+            row = instances.row_of(connection, uuid)
+            if self.random.random() < 0.5:
+                hosts.build_failed(connection, uuid)
             elif row is not None and row["node_uuid"] is not None:
                 hosts.build_succeeded(connection, row["node_uuid"])
 
-    @rule(server=servers, state=st.sampled_from(["rebuilding", "powering-off"]))
-    def begin_task(self, server: tuple[str, str], state: str) -> None:
+    def begin_task(self) -> None:
+        uuid, operation = self._server()
+        state = self.random.choice(["rebuilding", "powering-off"])
         with self.db.write() as connection:
-            instances.begin_task(connection, server[0], server[1], state, ["active"])
+            instances.begin_task(connection, uuid, operation, state, ["active"])
 
-    @rule(server=servers)
-    def begin_delete(self, server: tuple[str, str]) -> None:
+    def begin_delete(self) -> None:
         with self.db.write() as connection:
-            instances.begin_delete(connection, server[0], str(uuidlib.uuid4()))
+            instances.begin_delete(connection, self._server()[0], str(uuidlib.uuid4()))
 
-    @rule(server=consumes(servers), unclaimed=st.booleans())
-    def remove(self, server: tuple[str, str], unclaimed: bool) -> None:
-        with self.db.write() as connection:
-            if unclaimed:
-                claims.give_back(connection, server[0])
-        with self.db.write() as connection:
-            instances.remove(connection, server[0])
+    def remove(self) -> None:
+        if self.servers:
+            uuid, _ = self.servers.pop(self.random.randrange(len(self.servers)))
+            if self.random.random() < 0.5:
+                with self.db.write() as connection:
+                    claims.give_back(connection, uuid)
+                self.copy.check()
+            with self.db.write() as connection:
+                instances.remove(connection, uuid)
 
-    @rule(server=servers)
-    def leave(self, server: tuple[str, str]) -> None:
+    def leave(self) -> None:
         with self.db.write() as connection:
-            leftovers.leave(connection, server[0], "gone", [])
+            leftovers.leave(connection, self._server()[0], "gone", [])
 
-    @rule()
     def reap(self) -> None:
         with self.db.read() as connection:
             found = connection.execute(sa.select(leftovers_table.c.uuid)).scalars().all()
         for uuid in found:
             leftovers.reaped(self.db, uuid)
 
-    @rule(server=servers, host=st.sampled_from(HOSTS))
-    def force(self, server: tuple[str, str], host: str) -> None:
+    def force(self) -> None:
+        host, uuid = self._host(), self._server()[0]
         with self.db.write() as connection:
-            claims.give_back(connection, server[0])
-            claims.force(connection, server[0], {node_of(host).uuid: {"VCPU": 9}, _uuid(host, "g1"): {"PCPU": 1}})
+            claims.give_back(connection, uuid)
+            claims.force(connection, uuid, {node_of(host).uuid: {"VCPU": 9}, _uuid(host, "g1"): {"PCPU": 1}})
 
-    @rule(host=st.sampled_from(HOSTS), values=st.sampled_from([
-        {"disabled": True, "disabled_reason": "r"}, {"disabled": False, "disabled_reason": None},
-        {"forced_down": True}, {"forced_down": False}]))  # fmt: skip
-    def operate(self, host: str, values: dict[str, Any]) -> None:
-        services.update_service(self.db, _uuid(host, "service"), **values)
+    def operate(self) -> None:
+        values = self.random.choice([
+            {"disabled": True, "disabled_reason": "r"}, {"disabled": False, "disabled_reason": None},
+            {"forced_down": True}, {"forced_down": False},
+        ])  # fmt: skip
+        services.update_service(self.db, _uuid(self._host(), "service"), **values)
 
-    @rule(host=st.sampled_from(HOSTS))
-    def delete_service(self, host: str) -> None:
+    def delete_service(self) -> None:
+        if self.random.random() < 0.5:
+            for uuid, _ in self.servers:
+                with self.db.write() as connection:
+                    instances.remove(connection, uuid)
+            self.servers = []
         try:
-            services.delete_service(self.db, _uuid(host, "service"))
+            services.delete_service(self.db, _uuid(self._host(), "service"))
         except errors.Conflict:
             return
 
-    @rule(host=st.sampled_from(HOSTS))
-    def rename(self, host: str) -> None:
+    def rename(self) -> None:
+        host = self._host()
         with self.db.write() as connection:
             hosts.rename(connection, host, host.upper())
 
-    @rule(all_of_it=st.booleans())
-    def purge(self, all_of_it: bool) -> None:
-        before = count(self.db, log)
+    def purge(self) -> None:
+        before, all_of_it = count(self.db, log), self.random.random() < 0.5
         host_changes.purge(self.db, now() + 1 if all_of_it else now() - 60)
         assert count(self.db, log) == (min(before, 1) if all_of_it else before)
 
-    @rule()
-    def follow(self) -> None:
-        self.copy.check()
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_copy_follows_whatever_happens(cell_db: Database, seed: int) -> None:
+    Walk(cell_db, seed).walk(200)
 
 
-Fabric.TestCase.settings = settings(
-    max_examples=30, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
-)
-test_a_copy_follows = pytest.mark.filterwarnings("ignore")(Fabric.TestCase)
+def test_a_copy_follows_on_postgresql(postgres_cell_db: Database) -> None:
+    Walk(postgres_cell_db, 4).walk(150)
+
+
+def test_a_change_that_is_committed_after_a_later_one_is_not_missed(postgres_cell_db: Database) -> None:
+    db = postgres_cell_db
+    for host in HOSTS:
+        report(db, node_of(host))
+    copy = Copy(db)
+    with db.write() as slow:
+        claims.take(slow, "slow", {node_of("a").uuid: {"VCPU": 2}})
+        with db.write() as quick:
+            claims.take(quick, "quick", {node_of("b").uuid: {"VCPU": 3}})
+        copy.follow()
+        assert copy.hosts[node_of("b").uuid].inventories["VCPU"].used == 3
+        assert copy.hosts[node_of("a").uuid].inventories["VCPU"].used == 0
+        late = Copy(db)  # it begins while a number is missing
+        assert len(copy.mark.missing) == len(late.mark.missing) == 1
+    for each in (copy, late):
+        each.check()
+        assert each.hosts[node_of("a").uuid].inventories["VCPU"].used == 2
+        assert not each.mark.missing and not each.renewed
+
+
+def test_a_number_that_never_comes_is_forgotten(any_cell_db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    db = any_cell_db
+    report(db, node_of("a"))
+    copy = Copy(db)
+    with pytest.raises(ZeroDivisionError), db.write() as connection:
+        host_changes.node(connection, node_of("a").uuid)
+        raise ZeroDivisionError
+    services.update_service(db, _uuid("a", "service"), disabled=True)
+    copy.check()
+    assert copy.hosts[node_of("a").uuid].disabled
+    assert len(copy.mark.missing) == (0 if db.sqlite else 1)
+    later = host_feed.time.monotonic() + host_feed.PATIENCE + 1
+    monkeypatch.setattr(host_feed.time, "monotonic", lambda: later)
+    copy.follow()
+    assert not copy.mark.missing and not copy.renewed
+
+
+def test_many_writers_at_once(any_cell_db: Database) -> None:
+    db = any_cell_db
+    for host in HOSTS:
+        report(db, node_of(host, vcpus=2000))
+    copy = Copy(db)
+
+    def write(n: int) -> None:
+        for turn in range(10):
+            with db.write() as connection:
+                claims.take(connection, f"{n} {turn}", {node_of(HOSTS[(n + turn) % 3]).uuid: {"VCPU": 1}})
+
+    with ThreadPoolExecutor(8) as pool:
+        writing = [pool.submit(write, n) for n in range(8)]
+        while not all(one.done() for one in writing):
+            copy.follow()
+        for one in writing:
+            one.result()
+    copy.check()
+    assert sum(record.inventories["VCPU"].used for record in copy.hosts.values()) == 80
+    assert not copy.renewed
+
+
+def test_who_comes_after_the_log_was_purged_reads_all(cell_db: Database) -> None:
+    empty = host_feed.read_all(cell_db).mark
+    report(cell_db, node_of("a"))
+    mark = host_feed.read_all(cell_db).mark
+    feed = host_feed.read_since(cell_db, empty)
+    assert feed is not None and [one.host for one in feed.hosts] == ["a"] and feed.mark == mark
+    for disabled in (True, False):
+        services.update_service(cell_db, _uuid("a", "service"), disabled=disabled)
+    assert host_changes.purge(cell_db, now() + 1) > 0
+    assert host_feed.read_since(cell_db, mark) is None
+    assert host_feed.read_since(cell_db, empty) is None
+    newest = host_feed.read_all(cell_db).mark
+    assert host_feed.read_since(cell_db, newest) == host_feed.Feed(newest, [])
+    assert host_feed.read_since(cell_db, dataclasses.replace(newest, at=1.0)) is None, "another log"
+
+
+def test_signs_of_life_are_read_apart(cell_db: Database) -> None:
+    report(cell_db, node_of("a")), report(cell_db, node_of("b"))
+    mark, service = host_feed.read_all(cell_db).mark, _uuid("a", "service")
+    with cell_db.write() as connection:
+        connection.execute(sa.update(services_table).values(last_seen=100.0))
+    assert presence.report(cell_db, services_table, service, "s")
+    assert host_feed.read_since(cell_db, mark) == host_feed.Feed(mark, [])
+    signs = host_feed.read_signs(cell_db, 100.5)
+    assert [uuid for uuid, _ in signs] == [service] and signs[0][1] == pytest.approx(now(), abs=60)
+    assert len(host_feed.read_signs(cell_db, 100.0)) == 2
+
+
+def test_many_nodes_are_read_as_one_is(cell_db: Database) -> None:
+    for n in range(12):
+        report(cell_db, node_of(f"h{n}", providers=(part_of(f"h{n}", "g", Inventory(n + 1)),)))
+    every = host_feed.read_all(cell_db).hosts
+    assert host_feed.read_nodes(cell_db, [record.uuid for record in every] + ["none"]) == sorted(
+        every, key=lambda record: record.uuid
+    )
+    assert [host_feed.read_nodes(cell_db, [record.uuid])[0] for record in every] == every
+    stock = every[0].parts[0].inventories["CUSTOM_GPU"]
+    assert stock == (stock.total, 0, 0, 1.0, stock.total, 1, 1, 2**31 - 1)

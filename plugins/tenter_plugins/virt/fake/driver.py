@@ -19,10 +19,12 @@ from tenter.contracts.virt import (
     GuestRef,
     GuestState,
     HostSetup,
+    Inventory,
     NodeInventory,
     PowerOffRequest,
     PowerOnRequest,
     PowerState,
+    ProviderInventory,
     RebootRequest,
     SpawnRequest,
     SupportsConsoleOutput,
@@ -32,6 +34,7 @@ from tenter.contracts.virt import (
     SupportsSnapshot,
     VirtDriver,
 )
+from tenter_plugins.virt.fake import parts
 from tenter_plugins.virt.fake.guests import Change, Guest, Guests, as_stored, halted, running, started
 from tenter_plugins.virt.fake.images import Images
 from tenter_plugins.virt.fake.migration import Migration
@@ -57,9 +60,11 @@ class FakeDriver(VirtDriver, SupportsConsoleOutput, Powers, Migration):
         self.files = Guests(setup.state_dir / "guests")
         self._images = Images(setup.state_dir / "images")
         self._node_uuid = ""
+        self._inventories: Mapping[str, Inventory] = {}
+        self._providers: tuple[ProviderInventory, ...] = ()
 
     def init_host(self, setup: HostSetup) -> None:
-        """Read the guests that an earlier process made."""
+        """Read the guests that an earlier process made. Raises Invalid for options that are malformed."""
         self.files.load()
         self._images.load()
         self._settle_migrations()
@@ -67,6 +72,8 @@ class FakeDriver(VirtDriver, SupportsConsoleOutput, Powers, Migration):
         if not key.exists() or not key.read_text().strip():  # a full disk leaves it empty
             key.write_text(str(uuidlib.uuid4()))
         self._node_uuid = key.read_text().strip()
+        self._inventories = parts.inventories(self._options.inventories)
+        self._providers = parts.providers(self._options.providers, self._node_uuid)
         LOG.info("This host's node is %s, as %s says", self._node_uuid, key)
 
     def describe(self) -> DriverInfo:
@@ -89,6 +96,9 @@ class FakeDriver(VirtDriver, SupportsConsoleOutput, Powers, Migration):
                 memory_mib=self._options.memory_mib,
                 disk_gib=self._options.disk_gib,
                 cpu_info={"arch": "x86_64", "model": "fake", "vendor": "fake", "features": [], "topology": {}},
+                traits=frozenset(self._options.traits),
+                inventories=self._inventories,
+                providers=self._providers,
             )
         ]
 
