@@ -22,6 +22,7 @@ from tenter.contracts.scheduling import Aggregate
 from tenter.store import counters
 from tenter.store.api_schema import aggregate_hosts, aggregates
 from tenter.store.engine import Database, now
+from tenter.store.prepared import Prepared
 
 ZONE = "availability_zone"
 """The key of an aggregate's metadata that makes a zone."""
@@ -68,7 +69,12 @@ class _Unasked(Exception):
 
 # JSON stays text: it is the same in each row of an aggregate, and parsed once.
 _METADATA = sa.type_coerce(aggregates.c.metadata, sa.Text).label("metadata_text")
-_HOSTS = sa.select(aggregate_hosts.c.host, aggregates.c.id, aggregates.c.name, _METADATA).join(
+_KNOWN = Prepared(sa.select(aggregates.c.id, aggregates.c.name, _METADATA))
+_MEMBERS = Prepared(
+    sa.select(aggregate_hosts.c.aggregate_id, aggregate_hosts.c.host).order_by(aggregate_hosts.c.aggregate_id)
+)
+_TRIES = 5
+_HOSTS = sa.select(aggregate_hosts.c.host, aggregates.c.id, _METADATA).join(
     aggregates, aggregates.c.id == aggregate_hosts.c.aggregate_id
 )
 
@@ -88,15 +94,15 @@ def get_aggregate(db: Database, key: int) -> HostAggregate:
 def by_host(db: Database) -> tuple[dict[str, tuple[Aggregate, ...]], int]:
     """Return the aggregates of every host that is in one, by their ids, and the number of changes so far (``number``):
     the answer holds at least those."""
-    found: dict[str, tuple[Aggregate, ...]] = {}
-    known: dict[int, Aggregate] = {}
     with db.read() as connection:
-        count = counters.number(connection, counters.AGGREGATES)
-        for row in connection.execute(_HOSTS.order_by(aggregates.c.id)):
-            if row.id not in known:
-                known[row.id] = Aggregate(row.id, row.name, orjson.loads(row.metadata_text))
-            found[row.host] = (*found.get(row.host, ()), known[row.id])
-    return found, count
+        count, known, members = _snapshot(connection)
+    of = {key: Aggregate(key, name, orjson.loads(text)) for key, name, text in known}
+    found: dict[str, list[Aggregate]] = {}
+    for key, host in members:
+        if key in of:
+            found.setdefault(host, []).append(of[key])
+    shared: dict[tuple[int, ...], tuple[Aggregate, ...]] = {}
+    return {host: shared.setdefault(tuple(one.id for one in held), tuple(held)) for host, held in found.items()}, count
 
 
 def number(db: Database) -> int:
@@ -108,7 +114,9 @@ def number(db: Database) -> int:
 def zones(db: Database) -> dict[str, str]:
     """Return the zones that aggregates give, by host; any other host is in the zone of its own configuration."""
     with db.read() as connection:
-        return dict(_zoned(connection, _HOSTS))
+        _, known, members = _snapshot(connection)
+    of = {key: zone for key, _, text in known if (zone := orjson.loads(text).get(ZONE)) is not None}
+    return {host: of[key] for key, host in members if key in of}
 
 
 def create_aggregate(db: Database, name: str, zone: str | None = None) -> HostAggregate:
@@ -276,6 +284,19 @@ def _named(name: str | None) -> Iterator[None]:
         raise errors.Conflict(f"Aggregate {name} already exists.") from exc
 
 
+def _snapshot(connection: sa.Connection) -> tuple[int, Sequence[Any], Sequence[Any]]:
+    """Return the number of changes, id, name and metadata (text) of all aggregates, and id and host of all members in
+    the order of ids. A join would carry the same metadata a hundred thousand times; so it is read until nothing was
+    changed meanwhile, or once more by who sees that the number is another."""
+    for _ in range(_TRIES):
+        count = counters.number(connection, counters.AGGREGATES)
+        known = _KNOWN.rows(connection, {}).all()
+        members = _MEMBERS.rows(connection, {}).all()
+        if counters.number(connection, counters.AGGREGATES) == count:
+            break
+    return count, known, members
+
+
 def _rows(connection: sa.Connection, *conditions: sa.ColumnElement[bool]) -> list[HostAggregate]:
     query = sa.select(aggregates, _METADATA, aggregate_hosts.c.host)
     query = query.join(aggregate_hosts, aggregate_hosts.c.aggregate_id == aggregates.c.id, isouter=True)
@@ -309,7 +330,7 @@ def _forget(connection: sa.Connection, host: str) -> None:
 
 
 def _zoned(connection: sa.Connection, query: sa.Select[Any]) -> Iterator[tuple[str, str]]:
-    """Yield host and zone of the rows of ``_HOSTS`` whose aggregate has one."""
+    """Yield host and zone of those rows of ``_HOSTS`` whose aggregate has one."""
     known: dict[int, str | None] = {}
     for row in connection.execute(query):
         if row.id not in known:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -68,6 +70,22 @@ def test_by_host_has_every_aggregate_of_a_host_and_the_number_of_changes(api_db:
     assert found == {"h1": (a, b), "h2": (a,)}
     assert count == aggregates.number(api_db) > 0
     assert aggregates.zones(api_db) == {"h1": "z", "h2": "z"}
+
+
+def test_what_changes_while_it_is_read_is_read_again(api_db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    key = made(api_db, "a", "z1")
+    real, changes = aggregates._KNOWN, [lambda: aggregates.update_aggregate(api_db, key, Asked(), zone="z2"),
+                                        lambda: aggregates.add_host(api_db, key, "h", Asked())]  # fmt: skip
+
+    class Changing:
+        def rows(self, connection: sa.Connection, values: Mapping[str, object]) -> Any:
+            found = real.rows(connection, values).all()
+            while changes:
+                changes.pop(0)()
+            return SimpleNamespace(all=lambda: found)
+
+    monkeypatch.setattr(aggregates, "_KNOWN", Changing())
+    assert aggregates.zones(api_db) == {"h": "z2"}
 
 
 def test_every_change_is_counted_and_what_fails_is_not(api_db: Database) -> None:
