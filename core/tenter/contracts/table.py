@@ -209,7 +209,7 @@ class HostTable:
 
         if not hosts:
             return self.every(False)
-        return np.fromiter((name in hosts for name in self.host), np.bool_, len(self))
+        return np.fromiter(map(hosts.__contains__, self.host), np.bool_, len(self))
 
     def view(self, row: int) -> HostView:
         """Return one host; what it shows is looked up when it is read."""
