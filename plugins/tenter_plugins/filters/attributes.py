@@ -51,22 +51,29 @@ NAMES: dict[str, Callable[[Subject], Any]] = {
 }
 """What differs from host to host; of a table the column. It is never a figure: not everybody may know hosts' names."""
 
+
+def further(hypervisor: Hypervisor) -> Mapping[str, object]:
+    """Return the facts that a driver reports beside ``cpu_info``; none where its capabilities are that alone. Else an
+    extra spec ``vendor``, which means something of an aggregate, would be compared with the maker of processors."""
+    return hypervisor.capabilities if "cpu_info" in hypervisor.capabilities else {}
+
+
 _FACTS: dict[str, Callable[[Hypervisor], Any]] = {
     "hypervisor_type": lambda hypervisor: hypervisor.type,
     "hypervisor_version": lambda hypervisor: hypervisor.version,
     "cpu_info": lambda hypervisor: hypervisor.capabilities.get("cpu_info", hypervisor.capabilities),
     "supported_instances": lambda hypervisor: hypervisor.capabilities.get("supported_instances"),
-    "stats": lambda hypervisor: hypervisor.capabilities,
+    "stats": further,
 }
 
 
 def fact(hypervisor: Hypervisor, path: Sequence[str]) -> Any:
     """Return what is known of a host's make under a path such as ``("cpu_info", "arch")``; None if nothing is.
 
-    A first name that is not known is looked up in the driver's capabilities.
+    A first name that is not known is looked up in what the driver reports beside ``cpu_info``.
     """
     first, *rest = path
-    found: Any = _FACTS[first](hypervisor) if first in _FACTS else hypervisor.capabilities.get(first)
+    found: Any = _FACTS[first](hypervisor) if first in _FACTS else further(hypervisor).get(first)
     for name in rest:
         if isinstance(found, str):  # drivers may report a part as the JSON of it
             try:

@@ -52,7 +52,7 @@ def _having(table: HostTable, name: str, always: bool) -> BoolArray:
     """Return which hosts have something of a name; ``always`` is the answer where that does not matter."""
     if always or attributes.always(name):
         return table.every(True)
-    return table.hypervisor.where(lambda hypervisor: name in hypervisor.capabilities)
+    return table.hypervisor.where(lambda hypervisor: name in attributes.further(hypervisor))
 
 
 def _also(

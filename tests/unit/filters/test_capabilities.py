@@ -48,11 +48,15 @@ BOTH = ("compute_01", "arm")
         ({"capabilities:gpus": ">= 1"}, {"arm": MISSING}),
         ({"capabilities:free_ram_mb:x": "1"}, dict.fromkeys(BOTH, MISSING)),
         ({"capabilities:cpu_info:arch:x": "1"}, dict.fromkeys(BOTH, MISSING)),
+        ({"capabilities:arch": "aarch64"}, dict.fromkeys(BOTH, MISSING)),
         ({"capabilities:none": "1"}, dict.fromkeys(BOTH, MISSING)),
         ({"capabilities:": "1"}, dict.fromkeys(BOTH, MISSING)),
         ({"capabilities:vcpus_used": ">= x"}, dict.fromkeys(BOTH, "extra_spec.malformed")),
         # without a scope, only what hosts know
         ({"vcpus_total": "= 48"}, {"compute_01": OTHER}),
+        ({"gpus": ">= 3"}, {"compute_01": OTHER}),
+        ({"arch": "x86_64", "features": "none"}, {}),  # names of the processor's, not of the host's
+        ({"gpus": ">= x"}, {"compute_01": "extra_spec.malformed"}),
         ({"ssd": "true", "hw:cpu_policy": "dedicated", "aggregate_instance_extra_specs:vcpus_total": "1", "": ""}, {}),
     ],
 )

@@ -16,7 +16,8 @@ from tenter_plugins.filters.json_query import MAX_DEPTH, OPERATORS, JsonFilter, 
 from tests.unit.filters.world import ask, host, make, refused
 
 HOST = host(
-    "h1", node="node.example", instances=3, hypervisor=Hypervisor("QEMU", 8002001, {"arch": "x86_64", "gpus": 2}),
+    "h1", node="node.example", instances=3,
+    hypervisor=Hypervisor("QEMU", 8002001, {"cpu_info": {"arch": "x86_64"}, "gpus": 2}),
     resources={"VCPU": Resource(8, 2), "MEMORY_MB": Resource(2048, 512, 512), "DISK_GB": Resource(100, 20)},
 )  # fmt: skip
 
