@@ -5,14 +5,19 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-import sqlalchemy as sa
-
 from tenter import plugins
 from tenter.compute.service import ComputeService
 from tenter.conf import new_conf
 from tenter.contracts.virt import VirtDriver
-from tenter.store import cell_schema
+from tenter.store import presence, services
+from tenter.store.engine import Database
 from tests.helpers.cloud import Cloud, write_conf
+
+
+def set_service(db: Database, host: str, **values: Any) -> None:
+    """Change the compute service of a host as the API does; the scheduler hears of it."""
+    for service in services.list_services(db, 60.0, host, presence.COMPUTE):
+        services.update_service(db, service["uuid"], **values)
 
 
 class Host:
@@ -47,10 +52,7 @@ class Host:
 
     def declare_down(self, down: bool = True) -> None:
         """Say of the host that it is down, or no longer."""
-        services = cell_schema.services
-        with self.cloud.cell.db.write() as connection:
-            mine = sa.update(services).where(services.c.host == self.name)
-            connection.execute(mine.values(forced_down=down))
+        set_service(self.cloud.cell.db, self.name, forced_down=down)
 
     def guests(self) -> set[str]:
         """Return the guests there are on the host's disk."""

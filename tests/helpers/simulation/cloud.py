@@ -28,6 +28,7 @@ from tenter.operations.requests import CreateServers, Requests
 from tenter.store import api_schema, cell_schema, flavors, instances, operations
 from tenter.store.engine import Database, sqlite_url
 from tests.helpers.cloud import PROJECT, write_conf
+from tests.helpers.hosts import set_service
 from tests.helpers.simulation.gates import Faults, GatedDatabase, GatedNetwork, Wire, WireBus, gate_virt
 from tests.helpers.simulation.threads import OneByOne, simulated
 from tests.helpers.simulation.world import Activity, Process, World
@@ -271,11 +272,8 @@ class SimulatedCloud:
 
     def declare(self, host: str, down: bool) -> None:
         """Say of a host that it is down, or no longer (an administrator's word)."""
-        services = cell_schema.services
         for cell in self.cells:
-            with cell.db.write() as connection:
-                mine = sa.update(services).where(services.c.host == host)
-                connection.execute(mine.values(forced_down=down))
+            set_service(cell.db, host, forced_down=down)
         self.world.say(f"{host} is declared {'down' if down else 'up'}")
 
     def _operations(self) -> list[tuple[str, Database, sa.Table]]:

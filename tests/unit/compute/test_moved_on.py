@@ -16,7 +16,7 @@ from tenter.operations.requests import RebuildServer
 from tenter.store import cell_schema, leftovers, operations
 from tests.conftest import MakeCloud
 from tests.helpers.cloud import CALLER, Cloud
-from tests.helpers.hosts import Host
+from tests.helpers.hosts import Host, set_service
 
 
 class Late:
@@ -64,10 +64,7 @@ def other(cloud: Cloud) -> Iterator[Host]:
 
 
 def _enable(cloud: Cloud, enabled: bool) -> None:
-    services = cell_schema.services
-    with cloud.cell.db.write() as connection:
-        mine = sa.update(services).where(services.c.host == "host-1")
-        connection.execute(mine.values(disabled=not enabled))
+    set_service(cloud.cell.db, "host-1", disabled=not enabled)
 
 
 def _until(what: Callable[[], bool]) -> None:

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from tenter.store import cell_schema
 from tests.conftest import MakeCloud
 from tests.helpers.cloud import CALLER, Cloud
-from tests.helpers.hosts import Host
+from tests.helpers.hosts import Host, set_service
 
 FAST = {"watch_interval": 0.1, "audit_interval": 0}
 
@@ -79,9 +79,7 @@ def test_a_delete_that_waits_for_its_host_is_taken_over_when_that_goes_down(clou
 
 
 def _disable(cloud: Cloud, host: str, disabled: bool = True) -> None:
-    services = cell_schema.services
-    with cloud.cell.db.write() as connection:
-        connection.execute(sa.update(services).where(services.c.host == host).values(disabled=disabled))
+    set_service(cloud.cell.db, host, disabled=disabled)
 
 
 def _stuck(cloud: Cloud, host: Host) -> tuple[str, threading.Event]:
@@ -219,9 +217,8 @@ def test_a_dead_host_can_be_given_up_for_good(cloud: Cloud, other: Host) -> None
 
 
 def test_the_next_build_on_a_host_waits_until_what_was_left_there_is_gone(cloud: Cloud, other: Host) -> None:
-    with cloud.cell.db.write() as connection:
-        services, inventories = cell_schema.services, cell_schema.inventories
-        connection.execute(sa.update(services).where(services.c.host == "host-1").values(disabled=True))
+    inventories = cell_schema.inventories
+    set_service(cloud.cell.db, "host-1", disabled=True)
     uuids = [cloud.create(nics=0, forced_host="host-2") for _ in range(4)]
     for uuid in uuids:
         cloud.active(uuid)
