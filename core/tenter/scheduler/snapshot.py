@@ -205,33 +205,46 @@ class _Difference:
         """Fill ``changes``; return False if too much differs."""
         mine, table = self._base.table, self._table
         return (
-            all(self._numbers(name, getattr(mine, name), getattr(table, name)) for name in _PLAIN)
-            and all(self._coded(name, getattr(mine, name), getattr(table, name)) for name in _CODED)
-            and all(self._class(name, columns, table.resources[name]) for name, columns in mine.resources.items())
+            self._columns("", _PLAIN, mine, table)
+            and self._all_coded(mine, table)
             and all(
-                self._numbers(f"metrics.{name}", column, table.metrics[name]) for name, column in mine.metrics.items()
+                self._columns(f"resources.{name}.", _OF_CLASS, columns, other)
+                for name, columns in mine.resources.items()
+                if (other := table.resources[name]) is not columns
+            )
+            and all(
+                self._numbers(f"metrics.{name}", column, other)
+                for name, column in mine.metrics.items()
+                if (other := table.metrics[name]) is not column
             )
             and self._mapping("providers", mine.providers, table.providers)
             and self._mapping("of_parts", mine.of_parts, table.of_parts)
             and self._images(mine.images, table.images)
         )
 
-    def _class(self, name: str, mine: ResourceColumns, other: ResourceColumns) -> bool:
-        return mine is other or all(
-            self._numbers(f"resources.{name}.{of}", getattr(mine, of), getattr(other, of)) for of in _OF_CLASS
-        )
+    # Most columns are the same object: nothing is to be called for those.
+
+    def _columns(self, prefix: str, names: Sequence[str], mine: object, other: object) -> bool:
+        for name in names:
+            one, two = getattr(mine, name), getattr(other, name)
+            if one is not two and not self._numbers(prefix + name, one, two):
+                return False
+        return True
+
+    def _all_coded(self, mine: HostTable, other: HostTable) -> bool:
+        for name in _CODED:
+            one, two = getattr(mine, name), getattr(other, name)
+            if one is not two and not self._coded(name, one, two):
+                return False
+        return True
 
     def _numbers(self, name: str, mine: NDArray[Any], other: NDArray[Any]) -> bool:
-        if mine is other:
-            return True
         differs = mine != other
         if mine.dtype.kind == "f":
             differs &= ~(np.isnan(mine) & np.isnan(other))
-        return self._changed(name, np.flatnonzero(differs), other)
+        return self._changed(name, differs.nonzero()[0], other)
 
     def _coded(self, name: str, mine: Coded[Any], other: Coded[Any]) -> bool:
-        if mine is other:
-            return True
         codes, more = self._base.codes(name, other)
         if mine.codes is codes:
             return True
@@ -266,7 +279,7 @@ class _Difference:
 
     def _rows(self, rows: NDArray[Any]) -> list[Any]:
         # A claim changes several columns of the same rows.
-        if self._last is None or not np.array_equal(self._last[0], rows):
+        if self._last is None or len(self._last[0]) != len(rows) or (self._last[0] != rows).any():
             self._last = rows, self._packer.rows(rows, len(self._table))
         return self._last[1]
 
