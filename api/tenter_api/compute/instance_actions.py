@@ -118,7 +118,7 @@ class InstanceAction(_Actions):
             shown["hostId"] = host_id(host, done["project_id"])
             if admin:
                 shown["host"] = host or ""
-        if minor >= 84:
+        if minor >= 84 and admin:
             shown["details"] = event.get("details")
         return shown
 

@@ -85,7 +85,7 @@ def _print(console: Console, decision: Mapping[str, Any], host: str | None) -> N
         return
     chosen = decision["chosen"]
     verdict = f"placed on {chosen['host']}" if chosen else "not placed"
-    _say(console, [f"{head}{verdict}; {decision['hosts']} hosts were looked at, {decision['hosts_left']} passed."])
+    _say(console, [f"{head}{verdict}; hosts looked at: {decision['hosts']}, passed: {decision['hosts_left']}."])
     if decision["host_table"] != "whole":
         _say(console, [f"The host table is {decision['host_table']}."])
     filters = [(one["name"], str(one["hosts_in"]), str(one["hosts_out"])) for one in decision["filters"]]

@@ -22,7 +22,7 @@ _ASKED = (
     "forbidden_traits", "groups",
 )  # fmt: skip
 _MOST_SPREAD = 4
-LEAST, MOST = "least", "most"
+LEAST, MOST, FREE = "least", "most", "free"
 
 
 def reasons(refusals: Sequence[Refusal], request: PlacementRequest) -> list[dict[str, Any]]:
@@ -51,10 +51,10 @@ def in_words(reason: Mapping[str, Any], seen: int) -> str:
 def _figure_in_words(name: str, value: Any) -> str:
     if isinstance(value, Mapping):
         low, high = _short(value[LEAST]), _short(value[MOST])
-        return f"at most {high} free" if name == "free" else f"{name} {low} to {high}"
+        return f"at most {high} free" if name == FREE else f"{name} {low} to {high}"
     if isinstance(value, list):
         return f"{name} {' '.join(map(str, value))}"
-    return f"{name} {_short(value)}"
+    return f"at most {_short(value)} free" if name == FREE else f"{name} {_short(value)}"
 
 
 def _short(value: Any) -> str:

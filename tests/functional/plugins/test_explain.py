@@ -74,8 +74,8 @@ def test_explain(place: Place) -> None:
     code, out, err = place.run("explain", SERVER)
     assert (code, err) == (0, "")
     for words in (
-        f"operation {placed}: placed on node2; 3 hosts were looked at, 1 passed.",
-        f"operation {failed}: not placed; 3 hosts were looked at, 0 passed.",
+        f"operation {placed}: placed on node2; hosts looked at: 3, passed: 1.",
+        f"operation {failed}: not placed; hosts looked at: 3, passed: 0.",
         "2 of 3 by ResourceFilter: ram.short (asked 5000, at most 1000 free)",
         "asked 5000, free 50",
         "tenter replay " + SERVER,
