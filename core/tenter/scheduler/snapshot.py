@@ -213,9 +213,9 @@ class _Difference:
                 if (other := table.resources[name]) is not columns
             )
             and all(
-                self._numbers(f"metrics.{name}", column, other)
+                self._numbers(f"metrics.{name}", column, measured)
                 for name, column in mine.metrics.items()
-                if (other := table.metrics[name]) is not column
+                if (measured := table.metrics[name]) is not column
             )
             and self._mapping("providers", mine.providers, table.providers)
             and self._mapping("of_parts", mine.of_parts, table.of_parts)

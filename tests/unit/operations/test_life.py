@@ -118,7 +118,7 @@ def test_no_valid_host_says_with_which_figures(make_cloud: MakeCloud) -> None:
     uuid = cloud.create(flavor="3")
     row = cloud.settled(uuid)
     assert row["vm_state"] == "error"
-    assert "ram.short (asked 4096, free 600)" in row["fault"]["message"]
+    assert "ram.short (asked 4096, at most 600 free)" in row["fault"]["message"]
     cloud.check()
     cloud.delete(uuid)
     cloud.empty()
