@@ -10,18 +10,15 @@ from collections.abc import Callable
 from tenter import errors
 from tenter.conductor.audit import Duty
 from tenter.conductor.watch import Watch
-from tenter.contracts.filter import Filter
 from tenter.contracts.network import NetworkDriver
-from tenter.contracts.weigher import Weigher
 from tenter.operations import moments
 from tenter.operations.fabric import Fabric
 from tenter.operations.kinds import all_kinds
 from tenter.operations.membership import Member
 from tenter.operations.model import CONDUCTOR
 from tenter.operations.runner import Runner, Source
-from tenter.plugins import enabled, load_all
-from tenter.scheduler import Scheduler, record
-from tenter.scheduler.current import CurrentHosts
+from tenter.scheduler import record
+from tenter.scheduler.loading import load_scheduler
 from tenter.store import api_schema, cell_schema, host_changes, operations, presence
 from tenter.store.engine import now
 
@@ -31,19 +28,6 @@ CHANGES_KEPT = 900.0
 """Seconds for which the log of changes of hosts is kept; who has not read it for so long reads all hosts anew."""
 LOOK_INTERVAL = 2.0
 """Seconds between two looks for cells that are new."""
-
-
-def load_scheduler(fabric: Fabric) -> Scheduler:
-    """Return the scheduler with the filters and weighers that the configuration names."""
-    conf, state_dir = fabric.conf, fabric.state_dir
-    return Scheduler(
-        conf,
-        fabric.cells,
-        CurrentHosts(fabric.cells, fabric.api_db, lambda: float(conf.compute.service_down_time)),
-        load_all("filter", enabled("filter", conf), Filter, conf, state_dir),
-        load_all("weigher", enabled("weigher", conf), Weigher, conf, state_dir),
-        recorder=record.Recorder(conf, fabric.api_db),
-    )
 
 
 class ConductorService:
@@ -61,7 +45,7 @@ class ConductorService:
         """``on_lost`` is told, in a sentence, that another process has this one's identity; no more work is taken.
         ``network`` gives back the ports of instances whose host is away; without one they wait for the host."""
         self._fabric, self._on_lost, self._network = fabric, on_lost, network
-        self._scheduler = load_scheduler(fabric)
+        self._scheduler = load_scheduler(fabric.conf, fabric.cells, fabric.api_db, fabric.state_dir)
         self._kinds = all_kinds()
         self._sole = False
         self.runners: dict[str | None, Runner] = {}
