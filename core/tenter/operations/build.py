@@ -25,12 +25,13 @@ from tenter.operations.placement import amounts
 from tenter.operations.placing import Attempt, Placing, TryAgain, leave_group
 from tenter.scheduler import Candidate
 from tenter.scheduler.decision import all_failed
-from tenter.store import cell_schema, claims, hosts, instances, leftovers, operations
+from tenter.store import cell_schema, claims, hosts, instances, leftovers, operations, server_groups
 from tenter.store.api_schema import operations as api_operations
 from tenter.store.engine import Database, now
 from tenter.store.operations import SECRETS, Operation
 
 LOG = logging.getLogger(__name__)
+OVERTAKEN = "No valid host was found. Others of its server group took the host while it was being scheduled."
 
 
 def schedule(context: StepContext) -> Outcome:
@@ -133,7 +134,7 @@ def _take_place(
     cell, host = candidate.cell, candidate.view.host
 
     def apply(connection: sa.Connection) -> None:
-        newer.append(_swap(connection, row, cell.uuid))
+        newer.append(_swap(connection, row, cell.uuid, host))
         keep(connection)
         # Even if the place is not taken yet: the build is in the cell now, whose step ``confirm`` goes on to take it.
         _forget(in_cell)(connection)
@@ -166,16 +167,25 @@ def _take_place(
     return Outcome(gone=True, apply=apply, then=then)
 
 
-def _swap(connection: sa.Connection, row: Mapping[str, Any], cell_uuid: str) -> dict[str, Any] | None:
-    """Take the place for a cell that has the instance as in ``row``, unless the user has changed it since.
+def _swap(connection: sa.Connection, row: Mapping[str, Any], cell_uuid: str, host: str) -> dict[str, Any] | None:
+    """Take the place for a cell that has the instance as in ``row``, on a host, unless the user has changed it since.
 
-    Returns what is newer in the record (if it is nothing, the place is taken), None if the place is lost.
+    Returns what is newer in the record (if it is nothing, the place is taken), None if the place is lost: to a delete,
+    or because others of its group have the host by now. That is so only if two conductors have scheduled it.
     """
     record = instances.unscheduled_record(connection, row["uuid"])
     if record is None:
         return None
     newer = {name: record[name] for name in instances.CHANGEABLE if record[name] != row[name]}
-    return newer if newer or instances.swap_place(connection, row["uuid"], cell_uuid) else None
+    if newer:
+        return newer
+    if server_groups.hinted(row["hints"]) and not server_groups.claim(connection, row["uuid"], host):
+        leave_group(connection, row["uuid"])
+        instances.lose_place(
+            connection, row["uuid"], vm_state="error", task_state=None, fault=faults.fault(OVERTAKEN)
+        )  # fmt: skip
+        return None
+    return newer if instances.swap_place(connection, row["uuid"], cell_uuid) else None
 
 
 def _catch_up(
@@ -190,7 +200,7 @@ def _catch_up(
             instances.set_values(connection, operation.instance_uuid, **newer)
         row = {**row, **newer}
         with api_db.write() as connection:
-            newer = _swap(connection, row, cell_uuid)
+            newer = _swap(connection, row, cell_uuid, str(operation.host))
     return None if newer is None else row
 
 
@@ -213,7 +223,7 @@ def confirm(context: StepContext) -> Outcome:
     uuid, cell_uuid = operation.instance_uuid, context.cell_uuid
     row = instances.get(context.db, uuid).to_mapping()
     with context.api_db.write() as connection:
-        newer = _swap(connection, row, cell_uuid)
+        newer = _swap(connection, row, cell_uuid, str(operation.host))
     placed = _catch_up(context.api_db, context.db, operation, row, cell_uuid, newer)
     if placed is None:
         if not _in_cell(context):
