@@ -10,6 +10,7 @@ from tenter.store.quota import Quotas
 from tenter_api.compute import (
     aggregates,
     availability_zones,
+    dry_run,
     extensions,
     flavors,
     hypervisors,
@@ -108,6 +109,7 @@ def _ours(services: Services) -> dict[str, Any]:
     """Return what we add to the Compute API; nothing of ours is anywhere else in it."""
     return {
         "/tenter/operations": operations.Operations(services),
+        "/tenter/placement/dry-run": dry_run.DryRun(services),
         "/tenter/operations/{operation_id}": operations.Operation(services),
         "/tenter/operations/{operation_id}/placement": placement.OperationPlacement(services),
         "/tenter/servers/{server_id}/placement": placement.ServerPlacement(services),

@@ -123,6 +123,20 @@ def refuse_unsupported(server: Mapping[str, Any]) -> None:
         raise errors.Invalid("Trusted image certificates are not supported by this deployment.")
 
 
+@dataclass(frozen=True)
+class Wanted:
+    """The part of a create that the scheduler is asked about."""
+
+    flavor: Flavor
+    properties: Mapping[str, str]
+    image_id: str | None
+    zone: str | None
+    host: str | None
+    node: str | None
+    hints: Mapping[str, Any]
+    count: int | None
+
+
 class ServerCreator:
     """Turns a body of ``POST /servers``, checked by its schema, into a request for servers."""
 
@@ -178,6 +192,25 @@ class ServerCreator:
             admin_password=password,
             disk_config=request.disk_config,
             wants_reservation=truth(server.get("return_reservation_id", False)),
+        )
+
+    def wanted(self, body: Mapping[str, Any], caller: Caller) -> Wanted:
+        """Return what the scheduler would be asked for a body. Raises Invalid, Forbidden."""
+        server = body["server"]
+        count = self._counts(server)[0] if {"min_count", "max_count"} & server.keys() else None
+        flavor = self._flavor(server["flavorRef"], caller)
+        image_id = server.get("imageRef") or None
+        image = usable_image(self._services, image_id, caller.project_id, flavor) if image_id else None
+        destination = self._destination(server, caller)
+        return Wanted(
+            flavor=flavor,
+            properties=image.properties if image else {},
+            image_id=image_id,
+            zone=destination.zone,
+            host=destination.host,
+            node=destination.node,
+            hints=checked_hints(self._database, caller, _hints(body)),
+            count=count,
         )
 
     def _counts(self, server: Mapping[str, Any]) -> tuple[int, int]:

@@ -77,7 +77,7 @@ def named(name: str, value: Schema) -> Schema:
 
 
 _HINT_IDS: Schema = {"type": ["string", "array"], "format": "uuid", "items": UUID}
-_HINTS: Schema = {
+HINTS: Schema = {
     "type": "object",
     "properties": {
         "group": _HINT_IDS,
@@ -174,7 +174,7 @@ def _create(minor: int) -> Schema:
         server["personality"] = PERSONALITY
     required = ("name", "flavorRef", "networks") if minor >= 37 else ("name", "flavorRef")
     body = named("server", closed(server, required))
-    body["properties"].update({"os:scheduler_hints": _HINTS, "OS-SCH-HNT:scheduler_hints": _HINTS})
+    body["properties"].update({"os:scheduler_hints": HINTS, "OS-SCH-HNT:scheduler_hints": HINTS})
     return body
 
 

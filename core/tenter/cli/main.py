@@ -18,7 +18,7 @@ examples:
 
 Exit codes: 0 done, 1 it could not be done (one line says why), 2 wrong arguments.
 """
-PRINTS = {"audit", "cell", "config", "plugin", "status", "version"}
+PRINTS = {"audit", "cell", "config", "fit", "plugin", "status", "version"}
 """Commands that are done when they have printed what they have to say."""
 
 
@@ -70,6 +70,7 @@ def parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     audit.add_argument("--repair", action="store_true", help="repair what can be proved to be wrong")
     audit.add_argument("--json", action="store_true", help="print what was found as JSON")
+    _add_fit(commands, common)
     _add_decisions(commands, common)
     _add_plugin(commands, common)
     commands.add_parser("version", help="print versions of Tenter and of what it runs on")
@@ -138,6 +139,29 @@ def _add_decisions(commands: Any, common: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     for part in (explain, replay):
         part.add_argument("--json", action="store_true", help="print all as JSON")
+
+
+def _at_least_one(text: str) -> int:
+    if not text.isdecimal() or not 0 < int(text) <= 100_000:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number from 1 to 100000")
+    return int(text)
+
+
+def _add_fit(commands: Any, common: argparse.ArgumentParser) -> None:
+    fit = commands.add_parser(
+        "fit", parents=[common], help="say whether a server would fit, and if not, what would",
+        description="Ask the scheduler how many servers of a flavor would find a host now, why no more, and if not as "
+        "many as are wanted, what is the nearest change that makes it fit. Nothing is made. Exit codes: 0 it fits, 2 "
+        "it does not.",
+    )  # fmt: skip
+    fit.add_argument("--flavor", required=True, metavar="FLAVOR", help="id or name of the flavor")
+    fit.add_argument("--count", type=_at_least_one, metavar="N", help="how many are wanted (default: one)")
+    fit.add_argument("--zone", metavar="ZONE", help="only in this availability zone")
+    fit.add_argument("--on-host", metavar="HOST", help="only on this host")
+    fit.add_argument("--project", metavar="ID", help="for this project; filters of some aggregates ask")
+    fit.add_argument("--property", action="append", default=[], metavar="KEY=VALUE", help="a property of the image")
+    fit.add_argument("--hint", action="append", default=[], metavar="KEY=VALUE", help="a scheduler hint")
+    fit.add_argument("--json", action="store_true", help="print the answer as JSON")
 
 
 def _add_plugin(commands: Any, common: argparse.ArgumentParser) -> None:
@@ -229,6 +253,10 @@ def _run(args: argparse.Namespace) -> int:
         from tenter.cli import status
 
         return status.run(args)
+    if args.command == "fit":
+        from tenter.cli import fit
+
+        return fit.run(args)
     if args.command == "audit":
         from tenter.cli import audit
 

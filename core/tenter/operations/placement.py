@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid as uuidlib
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -82,6 +83,18 @@ def refuse_image(connection: sa.Connection, row: Mapping[str, Any], properties: 
             rule = "requires" if what == "lacks" else "forbids"
             why = f"its host {what} {', '.join(sorted(traits))}; the image {rule} that."
             raise errors.Conflict(f"Cannot 'rebuild' instance {row['uuid']}: {why}")
+
+
+def imagined(
+    flavor: Mapping[str, Any], project_id: str, properties: Mapping[str, Any] | None = None,
+    image_ref: str | None = None, zone: str | None = None, spec: Mapping[str, Any] | None = None,
+    hints: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:  # fmt: skip
+    """Return a row such as an instance would have that nobody asks for; ``spec`` may name a forced host and node."""
+    return {
+        "uuid": str(uuidlib.uuid4()), "project_id": project_id, "flavor": flavor, "pinned_zone": zone,
+        "image": {"properties": properties or {}}, "image_ref": image_ref, "spec": spec or {}, "hints": hints or {},
+    }  # fmt: skip
 
 
 def request_of(

@@ -17,16 +17,19 @@ from tenter.store.host_feed import Feed, HostRecord, Mark
 
 LOOK = 1.0
 """Least seconds between two looks for signs of life; of many hosts they are looked for less often."""
+RENEWED = 3600.0
+"""Seconds after which all is read anew, whatever the log says."""
 SLACK = 5.0
 """Seconds by which the clocks of hosts may differ without that a sign of life is seen late."""
 
 
 @dataclass(frozen=True)
 class _Heard:
-    """What was read of one cell: its log up to ``mark``, signs of life up to ``newest`` (seconds since the epoch) when
-    they were looked at last, and when all of them were (monotonic clock)."""
+    """What was read of one cell: all of it at ``read``, its log up to ``mark``, signs of life up to ``newest`` (seconds
+    since the epoch) when they were looked at last, and when all of them were (monotonic clock)."""
 
     mark: Mark
+    read: float
     newest: float
     looked: float
     whole: float
@@ -67,16 +70,16 @@ class CurrentHosts:
         heard = self._heard.get(cell.uuid)
         feed = host_feed.read_since(cell.db, heard.mark) if heard is not None else None
         at = time.monotonic()
-        if heard is None or feed is None:
+        if heard is None or feed is None or at - heard.read > RENEWED:
             feed = host_feed.read_all(cell.db)
             newest = max((record.last_seen for record in feed.hosts), default=0.0)
-            return _News(feed, _Heard(feed.mark, newest, at, at), whole=True)
+            return _News(feed, _Heard(feed.mark, at, newest, at, at), whole=True)
         if at - heard.looked < min(5 * LOOK, max(LOOK, len(self._rows.table) / 2000)):
             return _News(feed, replace(heard, mark=feed.mark))
         every = at - heard.whole > self._down_after() / 2
         signs = host_feed.read_signs(cell.db, 0.0 if every else heard.newest - SLACK)
         newest = max((seen for _, seen in signs), default=heard.newest)
-        return _News(feed, _Heard(feed.mark, newest, at, at if every else heard.whole), signs=signs)
+        return _News(feed, _Heard(feed.mark, heard.read, newest, at, at if every else heard.whole), signs=signs)
 
     def _take(self, cell_uuid: str, news: _News) -> None:
         if news.whole:

@@ -197,6 +197,14 @@ def group_of(connection: sa.Connection, instance_uuid: str) -> ServerGroup | Non
     return ServerGroup(group.uuid, group.policy, group.max_per_host or 1, {row.host: row.number for row in rows})
 
 
+def as_seen_by_new(db: Database, uuid: str, project_id: str | None) -> ServerGroup:
+    """Return a group as an instance would see it that is to be its next member. Raises NotFound."""
+    group = get_group(db, uuid, project_id)
+    with db.read() as connection:
+        rows = _BY_HOST.rows(connection, {"p_group": uuid, "p_instance": ""})
+        return ServerGroup(uuid, group.policy, group.max_per_host or 1, {row.host: row.number for row in rows})
+
+
 def claim(connection: sa.Connection, instance_uuid: str, host: str) -> bool:
     """Claim a host for an instance in its group's name, in place of the host that it had; what it has already it gets
     again. True also for an instance that is in no group.

@@ -134,6 +134,7 @@ class Api:
             bus=self.bus,
             requests=Requests(self.conf, self.api_db, cells, self.bus),
             hooks=SILENT,
+            state_dir=directory,
         )
         self.reader = ServerReader(self.api_db, cells)
         services = Services(
