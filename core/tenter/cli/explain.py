@@ -95,6 +95,8 @@ def _print(console: Console, decision: Mapping[str, Any], host: str | None) -> N
         console, ("refused host", "filter", "code", "figures"),
         [(one["host"], one["filter"], one["code"], _figures(one["figures"])) for one in decision["refused"]],
     )  # fmt: skip
+    if host is not None and decision["host"] != "refused":
+        _say(console, [f"  {host}: {_BECAME[decision['host']]}"])
     if decision["refused_not_shown"]:
         _say(console, [f"  and {decision['refused_not_shown']} more; --json shows all, --host NAME one."])
     finalists = [one for one in decision["finalists"] if host in (None, one["host"], one["node_uuid"])]
@@ -153,6 +155,12 @@ def _next(shown: Sequence[Mapping[str, Any]], uuid: str, retention: float) -> li
     )
     return ["Next:", *(f"  {words}" for words in dict.fromkeys(found))]
 
+
+_BECAME = {
+    "passed": "it passed all filters; if it is not shown below, others were weighed more.",
+    "not looked at": "it was not looked at, for its cell was away, disabled, or not the server's.",
+    "unknown": "there was no host of that name.",
+}
 
 _REMEDIES = (
     (".short", "A smaller flavor, or hosts with more free: openstack hypervisor list --long"),

@@ -65,7 +65,9 @@ def _by_host(decision: Recorded, limit: int | None, host: str | None) -> dict[st
     names = [decision.host(row) for row in range(len(decision.snapshot))]
     refused = [*_refused(decision, names, limit, host)]
     total = sum(len(one.rows) for one in decision.refusals)
+    of_one = {} if host is None else {"host": _of(decision, names, host, bool(refused))}
     return {
+        **of_one,
         "host_table": "whole" if decision.snapshot.whole else "not whole: hosts are named by the UUIDs of their nodes",
         "request": asked(decision.request),
         "filters_in_force": list(decision.filters),
@@ -80,6 +82,14 @@ def _by_host(decision: Recorded, limit: int | None, host: str | None) -> dict[st
         ],
         "cells_away": list(decision.scope.away),
     }
+
+
+def _of(decision: Recorded, names: Sequence[str], host: str, refused: bool) -> str:
+    """Return what became of a host: ``refused``, ``passed``, ``not looked at`` or ``unknown``."""
+    rows = [row for row, name in enumerate(names) if host in (name, decision.snapshot.uuid(row))]
+    if refused or not rows:
+        return "refused" if refused else "unknown"
+    return "passed" if any(decision.looked_at()[row] for row in rows) else "not looked at"
 
 
 def _refused(decision: Recorded, names: Sequence[str], limit: int | None, host: str | None) -> Iterator[dict[str, Any]]:

@@ -83,6 +83,10 @@ def test_explain(place: Place) -> None:
         assert words in out, out
     code, out, _ = place.run("explain", SERVER, "--host", "node3")
     assert "node3" in out and "node1" not in out
+    code, out, _ = place.run("explain", SERVER, "--host", "node2")
+    assert "node2: it passed all filters" in out and "ram.short" in out
+    code, out, _ = place.run("explain", SERVER, "--host", "node9")
+    assert "node9: there was no host of that name." in out
     code, out, _ = place.run("explain", SERVER, "--json")
     shown = json.loads(out)
     assert [one["chosen"] and one["chosen"]["host"] for one in shown] == ["node2", None]

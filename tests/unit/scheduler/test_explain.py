@@ -152,6 +152,8 @@ def test_members_see_counts_and_administrators_hosts(world: World, api_db: Datab
     assert (len(few["refused"]), few["refused_not_shown"]) == (1, 2)
     of_one = explain.for_administrators(read, host="secret-2")
     assert [one["host"] for one in of_one["refused"]] == ["secret-2"]
+    became = [explain.for_administrators(read, host=name)["host"] for name in ("secret-2", "secret-4", "nobody")]
+    assert became == ["refused", "passed", "unknown"]
 
 
 def test_what_misbehaved_is_named_to_administrators(world: World, api_db: Database) -> None:

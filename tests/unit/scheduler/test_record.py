@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import sqlalchemy as sa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -37,11 +38,12 @@ from tenter.scheduler.snapshot import Base, Snapshot, changed
 from tenter.scheduler.table import table_of
 from tenter.scheduler.usage import claimed
 from tenter.store import decisions
+from tenter.store.api_schema import host_snapshots
 from tenter.store.engine import Database
 from tests.unit.scheduler.test_pipeline import World, ask, view
-from tests.unit.store.conftest import api_db
+from tests.unit.store.conftest import any_api_db, api_db, postgres_url
 
-__all__ = ["api_db"]
+__all__ = ["any_api_db", "api_db", "postgres_url"]
 
 words = st.text(max_size=8)
 sets = st.frozensets(words, max_size=3)
@@ -368,3 +370,23 @@ def test_purging_takes_what_nothing_refers_to(fabric: Fabric, monkeypatch: pytes
     assert record.purge(fabric.db, 100) == 1
     with fabric.db.read() as connection:
         assert connection.exec_driver_sql("SELECT COUNT(*) FROM host_snapshots").scalar() == 0
+
+
+def test_on_each_kind_of_database(world: World, any_api_db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(record, "SMALL", 10)
+    fabric = Fabric(world, any_api_db, 30)
+    decision = fabric.decide()
+    fabric.recorder.write(decision, OPERATION)
+    for thread in threading.enumerate():
+        if thread.name == "keep-hosts":
+            thread.join(30)
+    same(recorded.of_operation(any_api_db, "o")[0].table(), decision.table)
+    twice = fabric.recorder.prepare(fabric.decide(), OPERATION)
+    with any_api_db.write() as connection:
+        twice(connection)
+        twice(connection)  # which fails, for it is there, and takes nothing with it
+    assert len(recorded.of_instance(any_api_db, "i")) == 2
+    monkeypatch.setattr(record, "RENEWED", 0.0)
+    assert record.purge(any_api_db, 0) == 2
+    with any_api_db.read() as connection:
+        assert connection.execute(sa.select(sa.func.count()).select_from(host_snapshots)).scalar() == 0
