@@ -8,9 +8,9 @@ from __future__ import annotations
 import functools
 import math
 import uuid as uuidlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from tenter.contracts.scheduling import Aggregate, HostView, Hypervisor, ImageUse, Provider, Resource
 
@@ -49,7 +49,7 @@ class Coded(Generic[T]):
         return len(self.codes)
 
     def __getitem__(self, row: int) -> T:
-        return self.values[self.codes[row]]
+        return self.values[self.codes.item(row)]
 
     def where(self, rule: Callable[[T], bool]) -> BoolArray:
         """Return, for each row, what the rule says of its value."""
@@ -111,10 +111,14 @@ class ResourceColumns:
 
     def at(self, row: int) -> Resource:
         """Return what one host has."""
-        return Resource(
-            int(self.total[row]), int(self.used[row]), int(self.reserved[row]), float(self.ratio[row]),
-            int(self.step_size[row]), int(self.min_unit[row]), int(self.max_unit[row]),
+        # The dataclass's own constructor sets each field through object.__setattr__: twice as long.
+        made: Resource = object.__new__(Resource)
+        made.__dict__.update(
+            total=self.total.item(row), used=self.used.item(row), reserved=self.reserved.item(row),
+            ratio=self.ratio.item(row), step_size=self.step_size.item(row), min_unit=self.min_unit.item(row),
+            max_unit=self.max_unit.item(row),
         )  # fmt: skip
+        return made
 
 
 @dataclass(frozen=True)
@@ -148,6 +152,36 @@ class ImageColumns:
         place[rows] = np.arange(len(rows), dtype=np.int32)
         mine = place[self.rows] >= 0
         return ImageColumns(place[self.rows[mine]], self.codes[mine], self.instances[mine], self.values)
+
+
+class _Names(list[str]):
+    """A column of names. The tables that are made of one another share it, so that it is gone through only once."""
+
+    __slots__ = ("_index",)
+
+    def rows(self, names: Iterable[str]) -> list[int]:
+        """Return the rows that have one of these names."""
+        last, several = self._known()
+        found = []
+        for name in names:
+            if name in several:
+                found += several[name]
+            elif name in last:
+                found.append(last[name])
+        return found
+
+    def _known(self) -> tuple[dict[str, int], dict[str, list[int]]]:
+        """Return the last row of each name, and all rows of those that have several."""
+        index: tuple[dict[str, int], dict[str, list[int]]] | None = getattr(self, "_index", None)
+        if index is None:
+            last = dict(zip(self, range(len(self)), strict=True))
+            several: dict[str, list[int]] = {}
+            if len(last) < len(self):
+                for row, name in enumerate(self):
+                    if name in several or last[name] != row:
+                        several.setdefault(name, []).append(row)
+            index = self._index = last, several
+        return index
 
 
 @dataclass(frozen=True)
@@ -185,6 +219,12 @@ class HostTable:
     images: ImageColumns | None = None
     """None if the scheduler does not keep account of it."""
 
+    def __post_init__(self) -> None:
+        for name in ("host", "node"):
+            names = getattr(self, name)
+            if not isinstance(names, _Names):
+                object.__setattr__(self, name, _Names(names))
+
     def __len__(self) -> int:
         return len(self.enabled)
 
@@ -203,13 +243,28 @@ class HostTable:
 
         return np.full(len(self), value, np.bool_)
 
-    def among(self, hosts: Mapping[str, object] | frozenset[str] | set[str]) -> BoolArray:
-        """Return which hosts' names are in ``hosts``."""
+    def among(self, hosts: Collection[str]) -> BoolArray:
+        """Return which hosts' names are in ``hosts``. Takes longer the more those are, not the more hosts there are."""
+        return self._in(cast("_Names", self.host), hosts)
+
+    def among_nodes(self, nodes: Collection[str]) -> BoolArray:
+        """Return which hosts' nodes have one of these names."""
+        return self._in(cast("_Names", self.node), nodes)
+
+    def _in(self, column: _Names, names: Collection[str]) -> BoolArray:
+        found = self.every(False)
+        if names:
+            found[column.rows(names)] = True
+        return found
+
+    def by_host(self, numbers: Mapping[str, int]) -> IntArray:
+        """Return, for each row, the number that its host's name has in ``numbers``; 0 if it is not there."""
         import numpy as np
 
-        if not hosts:
-            return self.every(False)
-        return np.fromiter(map(hosts.__contains__, self.host), np.bool_, len(self))
+        found, names = np.zeros(len(self), np.int64), cast("_Names", self.host)
+        for host, number in numbers.items():
+            found[names.rows((host,))] = number
+        return found
 
     def view(self, row: int) -> HostView:
         """Return one host; what it shows is looked up when it is read."""
@@ -238,18 +293,43 @@ _CODED = ("cell", "zone", "disabled_reason", "traits", "aggregates", "hypervisor
 _PLAIN = ("enabled", "up", "failed_builds", "instances", "io_ops")
 
 
+class _Resources(Mapping[str, Resource]):
+    """The resources of one host, each looked up when it is read: most rules read one."""
+
+    __slots__ = ("_classes", "_row")
+
+    def __init__(self, classes: Mapping[str, ResourceColumns], row: int) -> None:
+        self._classes, self._row = classes, row
+
+    def __getitem__(self, name: str) -> Resource:
+        resource = self._classes[name].at(self._row)
+        if resource.total or resource.used:
+            return resource
+        raise KeyError(name)
+
+    def __iter__(self) -> Iterator[str]:
+        row = self._row
+        return (name for name, of in self._classes.items() if of.total.item(row) or of.used.item(row))
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+    def __repr__(self) -> str:
+        return repr(dict(self))
+
+
 class _RowView(HostView):
     """A row of a table as a host. Making one costs next to nothing, for a rule for one host is asked with many."""
 
-    def __init__(self, table: HostTable, row: int) -> None:
-        self.__dict__.update(_table=table, _row=row)
+    __slots__ = ("_row", "_table")
 
-    def _resources(self) -> Mapping[str, Resource]:
-        found = {name: columns.at(self._row) for name, columns in self._table.resources.items()}
-        return {name: resource for name, resource in found.items() if resource.total or resource.used}
+    def __init__(self, table: HostTable, row: int) -> None:
+        # Twice as fast as through the dataclass's own __setattr__, or the dictionary that the view then needs not.
+        _set_table(self, table)
+        _set_row(self, row)
 
     def _metrics(self) -> Mapping[str, float]:
-        found = {name: float(column[self._row]) for name, column in self._table.metrics.items()}
+        found = {name: column.item(self._row) for name, column in self._table.metrics.items()}
         return {name: value for name, value in found.items() if not math.isnan(value)}
 
     if TYPE_CHECKING:
@@ -257,16 +337,29 @@ class _RowView(HostView):
         _row: int
 
 
-def _from_column(name: str) -> property:
+_set_table, _set_row = _RowView.__dict__["_table"].__set__, _RowView.__dict__["_row"].__set__
+
+
+def _from_names(name: str) -> property:
     return property(lambda self: getattr(self._table, name)[self._row])
 
 
+def _from_codes(name: str) -> property:
+    def read(self: _RowView) -> Any:
+        column: Coded[Any] = getattr(self._table, name)
+        return column.values[column.codes.item(self._row)]
+
+    return property(read)
+
+
 def _from_array(name: str) -> property:
-    return property(lambda self: getattr(self._table, name)[self._row].item())
+    return property(lambda self: getattr(self._table, name).item(self._row))
 
 
-for _name in ("host", "node", "host_ip", *_CODED):
-    setattr(_RowView, _name, _from_column(_name))
+for _name in ("host", "node", "host_ip"):
+    setattr(_RowView, _name, _from_names(_name))
+for _name in _CODED:
+    setattr(_RowView, _name, _from_codes(_name))
 for _name in _PLAIN:
     setattr(_RowView, _name, _from_array(_name))
 for _name, _read in (
@@ -274,7 +367,7 @@ for _name, _read in (
     ("providers", lambda self: self._table.providers.get(self._row, ())),
     ("of_parts", lambda self: self._table.of_parts.get(self._row, frozenset())),
     ("images", lambda self: self._table.images.at(self._row) if self._table.images else ()),
-    ("resources", _RowView._resources),
+    ("resources", lambda self: _Resources(self._table.resources, self._row)),
     ("metrics", _RowView._metrics),
 ):
     setattr(_RowView, _name, property(_read))

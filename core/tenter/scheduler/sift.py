@@ -133,9 +133,10 @@ class _Run:
         table, request = self._table, self._request
         if request.forced_host is not None or request.forced_node is not None:
             ok = table.every(True)
-            for wanted, names in ((request.forced_host, table.host), (request.forced_node, table.node)):
-                if wanted is not None:
-                    ok &= np.fromiter((name == wanted for name in names), np.bool_, len(table))
+            if request.forced_host is not None:
+                ok &= table.among((request.forced_host,))
+            if request.forced_node is not None:
+                ok &= table.among_nodes((request.forced_node,))
             self.apply(FORCED, Verdicts().also(ok, "host.other"))
         if request.excluded_hosts:
             self.apply(EARLIER, Verdicts().also(~table.among(request.excluded_hosts), "host.failed"))

@@ -36,16 +36,11 @@ class ServerGroupAntiAffinityFilter(MaskFilter):
 
     def mask(self, table: HostTable, request: PlacementRequest) -> Verdicts:
         """Return no for hosts that have as many of the group as may be."""
-        import numpy as np
-
         group = request.server_group
         if group is None or group.policy != "anti-affinity":
             return ACCEPT_ALL
-        full = {name for name, count in group.members.items() if count >= group.max_per_host}
+        full = {name: count for name, count in group.members.items() if count >= group.max_per_host}
         if not full:
             return ACCEPT_ALL
-        is_full = table.among(full)
-        counts = np.zeros(len(table), np.int64)
-        for row in np.flatnonzero(is_full).tolist():
-            counts[row] = group.members[table.host[row]]
-        return ACCEPT_ALL.also(~is_full, "server_group.full", host=counts, most=group.max_per_host)
+        counts = table.by_host(full)
+        return ACCEPT_ALL.also(counts == 0, "server_group.full", host=counts, most=group.max_per_host)

@@ -24,10 +24,7 @@ class GroupWeigher(OptionWeigher):
         group = request.server_group
         if group is None or group.policy != self.policy or not group.members:
             return nothing(table)
-        import numpy as np
-
-        members, sign = group.members, self.sign
-        return np.fromiter((sign * members.get(host, 0) for host in table.host), np.int64, len(table))
+        return self.sign * table.by_host(group.members)
 
 
 class ServerGroupSoftAffinityWeigher(GroupWeigher):
