@@ -55,7 +55,10 @@ class Coded(Generic[T]):
         """Return, for each row, what the rule says of its value."""
         import numpy as np
 
-        return np.fromiter((rule(value) for value in self.values), np.bool_, len(self.values))[self.codes]
+        answers = [bool(rule(value)) for value in self.values]
+        if len(set(answers)) == 1:
+            return np.full(len(self.codes), answers[0])
+        return np.array(answers, np.bool_)[self.codes]
 
     def numbers(self, of: Callable[[T], float]) -> FloatArray:
         """Return, for each row, the number that ``of`` gives for its value."""

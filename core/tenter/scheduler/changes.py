@@ -14,7 +14,7 @@ import numpy as np
 from tenter.contracts.scheduling import Aggregate
 from tenter.contracts.table import Coded, HostTable, ResourceColumns
 from tenter.scheduler.rows import Codes, Rows, hypervisor_of, in_order, parts_of, resources_of, zone_of
-from tenter.scheduler.table import NOTHING, resource_columns
+from tenter.scheduler.table import NOTHING, altered, resource_columns
 from tenter.store.host_feed import HostRecord
 
 if TYPE_CHECKING:
@@ -30,7 +30,8 @@ def kept(rows: Rows, keep: BoolArray) -> Rows:
     places = np.flatnonzero(keep)
     table = rows.table.take(places)
     own: dict[str, Any] = {name: getattr(rows, name)[places] for name in OWN}
-    return replace(rows, table=table, own_zone=rows.own_zone.take(places), order=in_order(table.key[:, 0]), **own)
+    order, halves = in_order(table.key[:, 0])
+    return replace(rows, table=table, own_zone=rows.own_zone.take(places), order=order, halves=halves, **own)
 
 
 def joined(first: Rows, second: Rows) -> Rows:
@@ -51,7 +52,8 @@ def joined(first: Rows, second: Rows) -> Rows:
     )
     own: dict[str, Any] = {name: np.concatenate((getattr(first, name), getattr(second, name))) for name in OWN}
     own_zone = _joined(first.codes["own_zone"], first.own_zone, second.own_zone)
-    return Rows(table=table, own_zone=own_zone, order=in_order(table.key[:, 0]), codes=first.codes, **own)
+    order, halves = in_order(table.key[:, 0])
+    return Rows(table=table, own_zone=own_zone, order=order, halves=halves, codes=first.codes, **own)
 
 
 def _joined(codes: Codes, first: Coded[Any], second: Coded[Any]) -> Coded[Any]:
@@ -118,13 +120,12 @@ class Change:
     def done(self) -> Rows:
         """Return the changed rows."""
         table = self._rows.table
-        resources = {
-            name: replace(columns, **self._resources[name]) if name in self._resources else columns
-            for name, columns in table.resources.items()
-        }
-        return replace(
-            self._rows, table=replace(table, resources=resources, **self._plain, **self._sparse), **self._own
-        )
+        resources = dict(table.resources)
+        for name, changed in self._resources.items():
+            if changed:
+                resources[name] = altered(resources[name], **changed)
+        changed_table = altered(table, resources=resources, **self._plain, **self._sparse)
+        return altered(self._rows, table=changed_table, **self._own)
 
     def _put_resources(self, row: int, record: HostRecord) -> None:
         table = self._rows.table

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -17,6 +18,8 @@ from tenter.store.host_feed import Feed, HostRecord, Mark
 
 LOOK = 1.0
 """Least seconds between two looks for signs of life; of many hosts they are looked for less often."""
+GLANCE = 0.05
+"""Seconds between two looks whether aggregates were changed."""
 RENEWED = 3600.0
 """Seconds after which all is read anew, whatever the log says."""
 SLACK = 5.0
@@ -54,7 +57,7 @@ class CurrentHosts:
         self._lock = threading.Lock()
         self._heard: dict[str, _Heard] = {}
         self._aggregates: Aggregates = {}
-        self._number = -1
+        self._number, self._glanced = -1, -math.inf
         self._rows = rows_of([], [], {})
 
     def table(self, cells: Sequence[Cell]) -> tuple[HostTable, Sequence[str]]:
@@ -114,6 +117,10 @@ class CurrentHosts:
             self._rows = joined(self._rows, self._made(cell_uuid, other))
 
     def _look_at_aggregates(self) -> None:
+        at = time.monotonic()
+        if at - self._glanced < GLANCE:
+            return
+        self._glanced = at
         if aggregates.number(self._api_db) != self._number:
             self._aggregates, self._number = aggregates.by_host(self._api_db)
             self._rows = self._rows.within(self._aggregates)

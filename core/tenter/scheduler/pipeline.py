@@ -52,7 +52,7 @@ class Scheduler:
         self.recorder = recorder
         self._conf, self._cells, self._hosts = conf, cells, hosts
         self._weighers = list(weighers)
-        self._filters = list(filters)
+        self._sieve = Sieve(filters)
         self._watched = Watched(lambda: self._conf.scheduler.filter_budget)
         self._chance = _Chance(seed)
         self._batches = Batches()
@@ -91,9 +91,13 @@ class Scheduler:
         progress: Progress, stalled: Mapping[str, str],
     ) -> list[Decision]:  # fmt: skip
         options = self._conf.scheduler
-        sieve = Sieve(self._filters, options.filter_budget, options.misbehaving_filters == "closed")
+
+        def sift(table: HostTable, request: PlacementRequest, alive: BoolArray) -> Sifted:
+            closed = options.misbehaving_filters == "closed"
+            return self._sieve.sift(table, request, alive, progress, stalled, options.filter_budget, closed)
+
         seen = int(np.count_nonzero(alive))
-        sifted = sieve.sift(table, request, alive, progress, stalled)
+        sifted = sift(table, request, alive)
         decisions: list[Decision] = []
         while True:
             weighed = weigh(table, sifted.rows, request, self._weighers, progress, stalled)
@@ -107,10 +111,10 @@ class Scheduler:
             request = _one_more(request, best.view.host)
             if request is before:
                 row = np.array([best.row])
-                again = sieve.sift(table.take(row), request, table.every(True)[row], progress, stalled)
+                again = sift(table.take(row), request, table.every(True)[row])
                 sifted = _put_back(sifted, again, best.row)
             else:
-                sifted = sieve.sift(table, request, alive, progress, stalled)
+                sifted = sift(table, request, alive)
 
 
 def _one_more(request: PlacementRequest, host: str) -> PlacementRequest:

@@ -76,10 +76,12 @@ def replay(decision: Recorded, filters: Filters, weighers: Weighers, conf: cfg.C
     not whole."""
     table, alive = decision.table(), decision.looked_at()
     options = conf.scheduler
-    sieve = Sieve(filters, options.filter_budget, options.misbehaving_filters == "closed")
+    sieve, closed = Sieve(filters), options.misbehaving_filters == "closed"
 
     def work(progress: Progress, stalled: Mapping[str, str]) -> tuple[Sifted, Weighed]:
-        sifted = sieve.sift(table, decision.request, alive.copy(), progress, stalled)
+        sifted = sieve.sift(
+            table, decision.request, alive.copy(), progress, stalled, options.filter_budget, closed
+        )  # fmt: skip
         return sifted, weigh(table, sifted.rows, decision.request, weighers, progress, stalled)
 
     sifted, weighed = Watched(lambda: float(options.filter_budget)).run(work)

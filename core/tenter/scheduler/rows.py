@@ -11,7 +11,7 @@ import orjson
 
 from tenter.contracts.scheduling import Aggregate, Hypervisor, Provider, Resource
 from tenter.contracts.table import Coded, HostTable, ResourceColumns
-from tenter.scheduler.table import NOTHING, key_of, resource_columns
+from tenter.scheduler.table import NOTHING, altered, key_of, resource_columns
 from tenter.store.host_feed import HostRecord, Stock
 
 if TYPE_CHECKING:
@@ -80,16 +80,18 @@ class Rows:
     order: IntArray
     """Rows in the order of ``table.key``'s first halves, for finding one by its UUID."""
 
+    halves: NDArray[np.uint64]
+    """These first halves, in that order."""
+
     codes: dict[str, Codes]
 
     def at(self, alive_since: float) -> HostTable:
         """Return the table in which those hosts are up that gave a sign of life at that time or later."""
-        return replace(self.table, up=~self.forced_down & (self.last_seen >= alive_since))
+        return altered(self.table, up=~self.forced_down & (self.last_seen >= alive_since))
 
     def heard(self, signs: Sequence[tuple[str, float]]) -> Rows:
         """Return the rows with the last signs of life of some services, by their UUIDs."""
-        by_service = in_order(self.service)
-        halves = self.service[by_service]
+        by_service, halves = in_order(self.service)
         asked = np.fromiter((int(uuid[:18].replace("-", ""), 16) for uuid, _ in signs), np.uint64, len(signs))
         seen = np.array([at for _, at in signs])
         first, last = np.searchsorted(halves, asked, "left"), np.searchsorted(halves, asked, "right")
@@ -111,12 +113,12 @@ class Rows:
 
     def row_of(self, uuid: str) -> int | None:
         """Return the row of a node, None if it has none."""
-        key = key_of([uuid])[0]
-        halves = self.table.key[:, 0]
-        place = int(np.searchsorted(halves, key[0], sorter=self.order))
-        while place < len(self.order) and halves[self.order[place]] == key[0]:
+        whole = int(uuid.replace("-", ""), 16)
+        first, second = whole >> 64, whole & (2**64 - 1)
+        place = int(self.halves.searchsorted(np.uint64(first)))
+        while place < len(self.halves) and self.halves[place] == first:
             row = int(self.order[place])
-            if self.table.key[row, 1] == key[1]:
+            if self.table.key[row, 1] == second:
                 return row
             place += 1
         return None
@@ -158,14 +160,14 @@ def rows_of(cell_uuids: Sequence[str], records: Sequence[HostRecord], aggregates
     return Rows(
         table, codes["own_zone"].column(record.availability_zone for record in records),
         key_of(record.service_uuid for record in records)[:, 0], array("forced_down", np.bool_),
-        array("last_seen", np.float64), in_order(key[:, 0]), codes,
+        array("last_seen", np.float64), *in_order(key[:, 0]), codes,
     )  # fmt: skip
 
 
-def in_order(halves: Any) -> IntArray:
-    """Return the rows in the order of the first halves of their UUIDs."""
-    order: IntArray = np.argsort(halves, kind="stable").astype(np.int32)
-    return order
+def in_order(halves: NDArray[np.uint64]) -> tuple[IntArray, NDArray[np.uint64]]:
+    """Return the rows in the order of the first halves of their UUIDs, and these halves in that order."""
+    order: IntArray = np.argsort(halves, kind="stable")
+    return order, halves[order]
 
 
 def _once(text: str, known: str) -> str:

@@ -80,20 +80,18 @@ class Misbehaved(Exception):
 class Sieve:
     """Filters in the order in which they are asked: masks first, then rules for one host, both as configured."""
 
-    def __init__(self, filters: Filters, budget: float, closed: bool) -> None:
-        """``budget``: seconds that one filter may take for one decision. ``closed``: hosts that a filter which
-        misbehaves has not judged are refused; else they pass."""
+    def __init__(self, filters: Filters) -> None:
         self.masks = [(name, one) for name, one in filters if isinstance(one, MaskFilter)]
         self.rules = [(name, one) for name, one in filters if isinstance(one, HostFilter)]
-        self._budget, self._closed = budget, closed
 
     def sift(
         self, table: HostTable, request: PlacementRequest, alive: BoolArray, progress: Progress,
-        stalled: Mapping[str, str],
+        stalled: Mapping[str, str], budget: float, closed: bool,
     ) -> Sifted:  # fmt: skip
         """Return which of the hosts that ``alive`` names pass. ``stalled`` says of filters that are not to be asked
-        what is wrong with them."""
-        run = _Run(table, request, alive, self._closed)
+        what is wrong with them. ``budget``: seconds that one filter may take. ``closed``: hosts that a filter which
+        misbehaves has not judged are refused; else they pass."""
+        run = _Run(table, request, alive, closed)
         run.chosen()
         for name, mask in self.masks:
             if not run.left:
@@ -114,7 +112,7 @@ class Sieve:
                 run.misbehaves(name, STALLED, stalled[name])
                 continue
             progress.enter(name)
-            run.ask(name, rule, self._budget)
+            run.ask(name, rule, budget)
         return Sifted(np.flatnonzero(run.alive), run.refusals, run.stages)
 
 
@@ -148,7 +146,7 @@ class _Run:
             ok = condition.ok
             if not isinstance(ok, np.ndarray) or ok.shape != self.alive.shape or ok.dtype != np.bool_:
                 raise Misbehaved("its mask is no array of a truth value for each host")
-            refused = np.flatnonzero(self.alive > ok)
+            refused = (self.alive > ok).nonzero()[0]
             if len(refused):
                 figures = {key: _taken(value, refused, len(ok)) for key, value in condition.figures.items()}
                 self.refusals.append(Refusal(name, condition.code, refused, figures))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -55,11 +56,15 @@ def weigh(
             if multiplier is None:
                 continue
             raw = _raw(weigher, table, rows, request, everything)
+            if raw.strides == (0,):  # one value for all
+                continue
             low, high = float(raw.min()), float(raw.max())
-            if not np.isfinite(high - low):
+            if not math.isfinite(high - low):
                 raise ValueError("a weight is not finite, or two are too far apart")
             if high > low:
-                part: FloatArray = np.subtract(raw, low, dtype=np.float64) * (multiplier / (high - low))
+                part: FloatArray = raw.astype(np.float64)
+                part -= low
+                part *= multiplier / (high - low)
                 weighed.parts[name] = part
                 weighed.total += part
         except Exception as exc:
@@ -75,7 +80,7 @@ def _raw(
         column = weigher.weights(table, request)
         if column.shape != (len(table),):
             raise ValueError("it has not a weight for each host")
-        return column if everything else column[rows]
+        return column if everything or column.strides == (0,) else column[rows]
     if isinstance(weigher, HostWeigher):
         view = table.view
         return np.array([float(weigher.weigh(view(row), request)) for row in rows.tolist()])
@@ -85,7 +90,7 @@ def _raw(
 def _multiplier(weigher: Weigher, table: HostTable, rows: IntArray) -> float | FloatArray | None:
     """Return by how much a weigher counts, on each host where aggregates say so; None: nowhere."""
     of_all = float(weigher.multiplier())
-    if not np.isfinite(of_all):
+    if not math.isfinite(of_all):
         raise ValueError("its multiplier is not finite")
     key = weigher.aggregate_multiplier
     if key and any(key in aggregate.metadata for held in table.aggregates.values for aggregate in held):
@@ -101,7 +106,7 @@ def _least(aggregates: Sequence[Aggregate], key: str, default: float) -> float:
             value = float(aggregate.metadata[key])
         except (KeyError, ValueError):
             continue
-        if np.isfinite(value):
+        if math.isfinite(value):
             found.append(value)
     return min(found, default=default)
 
@@ -109,11 +114,15 @@ def _least(aggregates: Sequence[Aggregate], key: str, default: float) -> float:
 def best_first(total: FloatArray, rng: np.random.Generator, subset: int) -> Iterator[int]:
     """Yield all places of ``total``, the greatest first, equal ones in random order; the first is taken at random of
     the best ``subset``."""
-    first = _best(total, rng, max(FIRST, subset))
+    first = _best(total, rng, subset)
     if subset > 1 and len(first) > 1:
         chosen = int(rng.integers(min(subset, len(first))))
         first.insert(0, first.pop(chosen))
     yield from first
+    if len(first) < len(total):
+        more = _best(total, rng, FIRST, known=first)
+        yield from more
+        first += more
     if len(first) < len(total):
         left = np.ones(len(total), np.bool_)
         left[first] = False
@@ -121,10 +130,19 @@ def best_first(total: FloatArray, rng: np.random.Generator, subset: int) -> Iter
         yield from rest[np.lexsort((rng.random(len(rest)), -total[rest]))].tolist()
 
 
-def _best(total: FloatArray, rng: np.random.Generator, count: int) -> list[int]:
-    """Return the places of the ``count`` greatest, in order; of those that are equal, random ones."""
+def _best(total: FloatArray, rng: np.random.Generator, count: int, known: Sequence[int] = ()) -> list[int]:
+    """Return the places of the ``count`` greatest, in order, besides those that are ``known``; of those that are equal,
+    random ones."""
+    if known:
+        left = np.ones(len(total), np.bool_)
+        left[list(known)] = False
+        rest = np.flatnonzero(left)
+        return [int(rest[place]) for place in _best(total[rest], rng, count)]
     if len(total) <= count:
         return [int(place) for place in np.lexsort((rng.random(len(total)), -total))]
+    if count == 1:
+        equal = np.flatnonzero(total == total.max())
+        return [int(equal[rng.integers(len(equal))])]
     least = np.partition(total, len(total) - count)[len(total) - count]
     above = np.flatnonzero(total > least)
     equal = np.flatnonzero(total == least)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from oslo_utils import versionutils
 
@@ -51,6 +51,7 @@ class ImagePropertiesFilter(MaskFilter):
 
     def __init__(self, setup: PluginSetup) -> None:
         super().__init__(setup)
+        self._known: tuple[Sequence[Hypervisor], list[list[tuple[str, ...]]]] = ((), [])
         self._default = setup.conf[SECTION].image_properties_default_architecture
 
     def mask(self, table: HostTable, request: PlacementRequest) -> Verdicts:
@@ -64,9 +65,9 @@ class ImagePropertiesFilter(MaskFilter):
         if not asked:
             return ACCEPT_ALL  # the version alone decides nothing, as for Nova
         wanted = {place: _canonical(name, asked[name]) for place, name in enumerate(_ALIASES) if name in asked}
-        guests = [list(supported(each)) for each in table.hypervisor.values]
+        guests = self._guests_of(table.hypervisor.values)
         runs = Coded(table.hypervisor.codes, guests)
-        ok = runs.where(lambda kinds: any(wanted.items() <= dict(enumerate(kind)).items() for kind in kinds))
+        ok = runs.where(lambda kinds: any(all(kind[place] == text for place, text in wanted.items()) for kind in kinds))
         host = Coded(runs.codes, [[list(kind) for kind in kinds] for kinds in guests])
         verdicts = ACCEPT_ALL.also(ok, "image_property.unsupported", asked=asked, host=host)
         version = _property(properties, "img_hv_requested_version")
@@ -78,6 +79,14 @@ class ImagePropertiesFilter(MaskFilter):
             return verdicts.also(table.every(False), "image_property.malformed", asked=version, error=str(exc))
         versions = Coded(table.hypervisor.codes, [each.version for each in table.hypervisor.values])
         return verdicts.also(versions.where(satisfied), "hypervisor.version", asked=version, host=versions)
+
+    def _guests_of(self, hypervisors: Sequence[Hypervisor]) -> list[list[tuple[str, ...]]]:
+        """Return what each hypervisor runs; the values of a column are the same objects in table after table."""
+        known, guests = self._known
+        if known is not hypervisors or len(guests) != len(hypervisors):
+            guests = [list(supported(each)) for each in hypervisors]
+            self._known = hypervisors, guests
+        return guests
 
 
 def supported(hypervisor: Hypervisor) -> Iterator[tuple[str, ...]]:

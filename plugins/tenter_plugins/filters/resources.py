@@ -44,9 +44,10 @@ class ResourceFilter(MaskFilter):
                 return verdicts.also(table.every(False), f"{word}.short", asked=asked, free=0)
             amount = min(asked, _ABSURD)
             free = columns.free
-            enough, allowed = free >= amount, _allows(columns, amount)
-            _look_at_parts(table, name, amount, enough, allowed)
-            if not allowed.all():
+            enough = free >= amount
+            if not _allowed_everywhere(columns, amount) or table.of_parts:
+                allowed = columns.allows(amount)
+                _look_at_parts(table, name, amount, enough, allowed)
                 verdicts = verdicts.also(
                     allowed | (columns.capacity <= 0), f"{word}.unit", asked=asked,
                     least=columns.min_unit, most=columns.max_unit, step=columns.step_size,
@@ -56,11 +57,13 @@ class ResourceFilter(MaskFilter):
         return verdicts
 
 
-def _allows(columns: ResourceColumns, amount: int) -> BoolArray:
-    allowed = (columns.min_unit <= amount) & (columns.max_unit >= amount)
-    if columns.step_size.max(initial=1) > 1:  # a division is slow, and seldom needed
-        allowed &= amount % columns.step_size == 0
-    return allowed
+def _allowed_everywhere(columns: ResourceColumns, amount: int) -> bool:
+    """Return whether all hosts give the amount; where few have limits of their own, a look at one is enough."""
+    limits = (columns.min_unit, columns.max_unit, columns.step_size)
+    if not columns.used.size or any(column.strides != (0,) for column in limits):
+        return False
+    least, most, step = (int(column[0]) for column in limits)
+    return least <= amount <= most and amount % step == 0
 
 
 def _look_at_parts(table: HostTable, name: str, amount: int, enough: BoolArray, allowed: BoolArray) -> None:

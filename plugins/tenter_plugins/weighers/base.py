@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Any
 
 from tenter.contracts.base import PluginSetup
@@ -37,7 +38,12 @@ class OptionWeigher(ColumnWeigher):
 
 
 def nothing(table: HostTable) -> IntArray:
-    """Return the column of a weigher that has nothing to say: 0 for every host."""
+    """Return the column of a weigher that has nothing to say: 0 for every host, stored once."""
+    return _zeros(len(table))
+
+
+@functools.lru_cache(16)
+def _zeros(length: int) -> IntArray:
     import numpy as np
 
-    return np.zeros(len(table), np.int64)
+    return np.broadcast_to(np.int64(0), (length,))

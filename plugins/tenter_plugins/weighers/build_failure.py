@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from tenter.contracts.scheduling import PlacementRequest
 from tenter.contracts.table import HostTable
-from tenter_plugins.weighers.base import OptionWeigher
+from tenter_plugins.weighers.base import OptionWeigher, nothing
 from tenter_plugins.weighers.options import BUILD_FAILURE
 
 if TYPE_CHECKING:
@@ -22,4 +22,6 @@ class BuildFailureWeigher(OptionWeigher):
     def weights(self, table: HostTable, request: PlacementRequest) -> IntArray:
         """Return less the failed builds in a row, 0 below the threshold."""
         failed = table.failed_builds
+        if not failed.any():
+            return nothing(table)
         return -failed * (failed >= self.option("build_failure_threshold"))

@@ -39,7 +39,7 @@ class PCIWeigher(OptionWeigher):
             return nothing(table)
         counted = self._counted
         if counted is None or counted[0] is not table.providers or len(counted[1]) != len(table):
-            column = nothing(table)
+            column = nothing(table).copy()
             for row, parts in table.providers.items():
                 column[row] = -min(free_devices(parts), MOST)
             self._counted = counted = table.providers, column

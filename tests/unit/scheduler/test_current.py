@@ -138,7 +138,8 @@ def fabrics(tmp_path: Path) -> Iterator[Any]:
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_what_is_kept_is_what_would_be_read(fabrics: Any, seed: int) -> None:
+def test_what_is_kept_is_what_would_be_read(fabrics: Any, seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(current, "GLANCE", 0.0)
     fabric = fabrics(seed)
     kept = CurrentHosts(fabric.cells, fabric.api_db, lambda: DOWN_AFTER)
     cells = fabric.cells.all()
