@@ -16,14 +16,19 @@ from tenter.contracts.table import HostTable
 Subject = HostView | HostTable
 
 
-def _of_resource(name: str, number: Callable[[Any], Any]) -> Callable[[Subject], Any]:
+def _of_resource(name: str, number: Callable[[Any], Any], nothing: float = 0) -> Callable[[Subject], Any]:
     def of(subject: Subject) -> Any:
         found = subject.resources.get(name)
         if found is not None:
             return number(found)
-        return 0 if isinstance(subject, HostView) else subject.instances * 0
+        return nothing if isinstance(subject, HostView) else subject.instances * nothing
 
     return of
+
+
+def _ratio(name: str) -> Callable[[Subject], Any]:
+    # A column has a ratio for hosts that have not the class, too.
+    return _of_resource(name, lambda of: of.ratio * ((of.total != 0) | (of.used != 0)), 0.0)
 
 
 NUMBERS: dict[str, Callable[[Subject], Any]] = {
@@ -34,9 +39,9 @@ NUMBERS: dict[str, Callable[[Subject], Any]] = {
     "total_usable_disk_gb": _of_resource("DISK_GB", lambda of: of.total),
     "free_disk_mb": _of_resource("DISK_GB", lambda of: (of.total - of.reserved - of.used) * 1024),
     "disk_mb_used": _of_resource("DISK_GB", lambda of: (of.used + of.reserved) * 1024),
-    "cpu_allocation_ratio": _of_resource("VCPU", lambda of: of.ratio),
-    "ram_allocation_ratio": _of_resource("MEMORY_MB", lambda of: of.ratio),
-    "disk_allocation_ratio": _of_resource("DISK_GB", lambda of: of.ratio),
+    "cpu_allocation_ratio": _ratio("VCPU"),
+    "ram_allocation_ratio": _ratio("MEMORY_MB"),
+    "disk_allocation_ratio": _ratio("DISK_GB"),
     "num_instances": lambda subject: subject.instances,
     "num_io_ops": lambda subject: subject.io_ops,
     "failed_builds": lambda subject: subject.failed_builds,

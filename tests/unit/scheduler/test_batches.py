@@ -2,35 +2,59 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tenter.contracts.scheduling import PlacementRequest, Resource, ServerGroup
-from tenter.scheduler.table import table_of
-from tenter.scheduler.usage import claimed
+from tenter.contracts.filter import Filter
+from tenter.contracts.fit import Fit, fit
+from tenter.contracts.scheduling import HostView, PlacementRequest, Provider, Resource, ServerGroup
+from tenter.contracts.weigher import Weigher
+from tenter.plugins import enabled, load_all
+from tests.unit.scheduler import fabrics
 from tests.unit.scheduler.test_pipeline import World, ask, view, world
 
 __all__ = ["world"]
+POLICIES = (None, *fabrics.POLICIES)
 
 
-def one_by_one(world: World, request: PlacementRequest, count: int, names: tuple[str, ...]) -> list[str | None]:
-    scheduler, found = world.scheduler(*names, seed=3), []
+def plus(resources: Mapping[str, Resource], amounts: Mapping[str, int]) -> dict[str, Resource]:
+    return {name: replace(one, used=one.used + amounts.get(name, 0)) for name, one in resources.items()}
+
+
+def after(host: HostView, request: PlacementRequest) -> HostView:
+    """Return a host as it reports itself once an instance was claimed on it."""
+    found = fit(host, request)
+    assert isinstance(found, Fit)
+    parts: list[Provider] = [
+        replace(part, resources=plus(part.resources, found.wanted.get(part.uuid, {}))) for part in host.providers
+    ]
+    resources = plus(host.resources, found.wanted.get(host.provider_uuid, {}))
+    return fabrics.shown(
+        replace(
+            host,
+            resources=resources,
+            providers=tuple(parts),
+            instances=host.instances + 1,
+            io_ops=host.io_ops + 1,
+        )
+    )
+
+
+def one_by_one(world: World, request: PlacementRequest, count: int, plugins: dict[str, Any]) -> list[str | None]:
+    scheduler, found = world.scheduler(**plugins, seed=3), []
     for _ in range(count):
         best = next(scheduler.select(request).candidates, None)
-        found.append(best.view.host if best else None)
+        found.append(best.view.provider_uuid if best else None)
         if best is None:
             break
-        table = table_of(world.views["c1"])
-        row = table.host.index(best.view.host)
-        changed = claimed(table, row, request)
-        old = world.views["c1"][row]
-        resources = {
-            name: Resource(one.total, int(changed.resources[name].used[row]), one.reserved, one.ratio)
-            for name, one in old.resources.items()
-        }
-        world.views["c1"][row] = replace(old, resources=resources, instances=old.instances + 1, io_ops=old.io_ops + 1)
+        hosts = world.views["c1"]
+        row = next(row for row, host in enumerate(hosts) if host.provider_uuid == best.view.provider_uuid)
+        hosts[row] = after(hosts[row], request)
         if request.server_group is not None:
             members = {**request.server_group.members}
             members[best.view.host] = members.get(best.view.host, 0) + 1
@@ -38,22 +62,68 @@ def one_by_one(world: World, request: PlacementRequest, count: int, names: tuple
     return found
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def compare(
+    world: World, hosts: list[HostView], request: PlacementRequest, count: int, plugins: dict[str, Any]
+) -> list[str | None]:
+    """Place by a batch and one by one, compare, and return the UUIDs of the nodes."""
+    world.views = {"c1": list(hosts)}
+    batch = world.scheduler(**plugins, seed=3).select_many(request, count)
+    placed = [next((c.view.provider_uuid for c in decision.candidates), None) for decision in batch]
+    world.views = {"c1": list(hosts)}
+    assert placed == one_by_one(world, request, count, plugins)
+    assert len({id(decision.table) for decision in batch}) == len(batch)
+    return placed
+
+
+@pytest.fixture
+def default(world: World) -> dict[str, Any]:
+    """The filters and weighers of the default configuration."""
+    conf, directory = world.conf, world.setup.state_dir
+    filters = load_all("filter", enabled("filter", conf), Filter, conf, directory)
+    weighers = load_all("weigher", enabled("weigher", conf), Weigher, conf, directory)
+    return {"filters": [one for _, one in filters], "weighers": [one for _, one in weighers]}
+
+
+few = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+@few
 @given(
     sizes=st.lists(st.tuples(st.integers(0, 6), st.integers(0, 900)), min_size=1, max_size=8),
-    count=st.integers(1, 12), subset=st.integers(1, 3), grouped=st.booleans(),
+    count=st.integers(1, 12), subset=st.integers(1, 3), policy=st.sampled_from(POLICIES), most=st.integers(1, 3),
 )  # fmt: skip
 def test_as_many_single_decisions(
-    world: World, sizes: list[tuple[int, int]], count: int, subset: int, grouped: bool
-) -> None:
+    world: World, default: dict[str, Any], sizes: list[tuple[int, int]], count: int, subset: int, policy: str | None,
+    most: int,
+) -> None:  # fmt: skip
     world.conf.set_override("host_subset_size", subset, group="scheduler")
     hosts = [view(f"h{number}", vcpu=cpus, used=used) for number, (cpus, used) in enumerate(sizes)]
-    group = ServerGroup("g", "anti-affinity", 2) if grouped else None
-    request = ask(server_group=group)
-    names = ("compute", "resources", "cpu", "ram", "disk")
-    world.views = {"c1": list(hosts)}
-    batch = world.scheduler(*names, seed=3).select_many(request, count)
-    placed = [next((c.view.host for c in decision.candidates), None) for decision in batch]
-    world.views = {"c1": list(hosts)}
-    assert placed == one_by_one(world, request, count, names)
-    assert len({id(decision.table) for decision in batch}) == len(batch)
+    request = ask(server_group=ServerGroup("g", policy, most) if policy else None)
+    placed = compare(world, hosts, request, count, default)
+    there = [placed.count(host.provider_uuid) for host in hosts]
+    assert policy != "affinity" or sum(map(bool, there)) <= 1
+    assert policy != "anti-affinity" or max(there) <= most
+
+
+@few
+@given(
+    hosts=st.lists(fabrics.hosts(), min_size=1, max_size=6).map(fabrics.fabric), request=fabrics.requests(),
+    count=st.integers(1, 8),
+)  # fmt: skip
+def test_on_parts_of_hosts(
+    world: World, default: dict[str, Any], hosts: list[HostView], request: PlacementRequest, count: int
+) -> None:
+    compare(world, hosts, request, count, default)
+
+
+def test_parts_fill_up_one_after_the_other(world: World, default: dict[str, Any]) -> None:
+    def part(name: str) -> Provider:
+        return Provider(f"{name}-uuid", name, "", {"PCI_DEVICE": Resource(1, 0), "VCPU": Resource(4, 0)})
+
+    hosts = [
+        fabrics.shown(replace(view(f"h{number}", vcpu=8), providers=tuple(part(f"h{number}p{p}") for p in range(2))))
+        for number in range(3)
+    ]
+    request = ask(resources={"MEMORY_MB": 10}, groups=(fabrics.group("pci0", PCI_DEVICE=1, VCPU=2),))
+    placed = compare(world, hosts, request, 8, default)
+    assert placed[6:] == [None] and all(placed.count(host.provider_uuid) == 2 for host in hosts)
