@@ -16,6 +16,7 @@ from tenter.bus import PollingBus
 from tenter.cli import config
 from tenter.operations.fabric import Fabric, open_fabric, require_api_database
 from tenter.operations.fitting import Fitting, as_json
+from tenter.scheduler.reasons import in_words
 from tenter.store import flavors
 from tenter.store.engine import Database
 
@@ -73,23 +74,18 @@ def _print(console: Console, answer: dict[str, Any]) -> None:
     console.print(f"{many} would fit now." if fits else "None would fit now.", highlight=False)
     if answer["cells_away"]:
         console.print(f"{answer['cells_away']} cells are away and were not asked.", highlight=False)
-    _print_table(console, ("hosts refused", "filter", "code", "figures of one"), [
-        (str(reason["hosts"]), reason["filter"], reason["code"],
-         ", ".join(f"{key} {value}" for key, value in reason["figures"].items()))
-        for reason in answer["reasons"]
-    ])  # fmt: skip
+    if answer["reasons"]:
+        console.print("Why no more:" if fits else "Why:")
+    for reason in answer["reasons"]:
+        console.print(f"  {escape(in_words(reason, answer['hosts_looked_at']))}", highlight=False, soft_wrap=True)
     if answer["changes"]:
         console.print(f"What would make {'it' if wanted == 1 else wanted} fit, the nearest first:", highlight=False)
         for change in answer["changes"]:
             console.print(f"  {escape(change['sentence'])}", highlight=False)
     elif fits < wanted:
         console.print("No single change makes it fit.", highlight=False)
-    _print_table(console, ("host", "servers"), [(host["host"], str(host["servers"])) for host in answer["hosts"]])
-
-
-def _print_table(console: Console, columns: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
-    if rows:
-        table = Table(*columns, box=None, pad_edge=False, padding=(0, 2))
-        for row in rows:
-            table.add_row(*map(escape, row))
+    if answer["hosts"]:
+        table = Table("host", "servers")
+        for host in answer["hosts"]:
+            table.add_row(escape(host["host"]), str(host["servers"]))
         console.print(table)

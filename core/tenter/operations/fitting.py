@@ -62,6 +62,7 @@ def as_json(found: DryRun, hosts: bool) -> dict[str, Any]:
         "wanted": found.wanted,
         "fits": found.fits,
         "at_least": found.fits == found.tried,
+        "hosts_looked_at": found.last.seen,
         "cells_away": len(found.last.scope.away),
         "reasons": found.last.counts() if found.fits < found.tried else [],
         "changes": [

@@ -35,7 +35,7 @@ class Root:
                 old.unlink()
             new = kept.with_name(f"{kept.name}.{os.getpid()}.tar")
             command = ["mmdebstrap", "--quiet", "--mode=root", "--variant=minbase", f"--include={','.join(include)}"]
-            done = subprocess.run([*command, RELEASE, str(new)], capture_output=True, text=True, timeout=500)
+            done = subprocess.run([*command, RELEASE, str(new)], capture_output=True, text=True, timeout=900)
             assert done.returncode == 0, done.stderr[-3000:]
             new.rename(kept)
         path.mkdir()

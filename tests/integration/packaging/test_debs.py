@@ -28,7 +28,7 @@ DROP_IN = "etc/tenter/conf.d/60-fake.conf"
 FAKE = "[DEFAULT]\nvirt_driver = fake\n"
 pytestmark = [
     pytest.mark.root,
-    pytest.mark.timeout(600),
+    pytest.mark.timeout(1200),
     pytest.mark.skipif(os.geteuid() != 0, reason="needs root: a system of its own is made"),
     pytest.mark.skipif(shutil.which("mmdebstrap") is None, reason="needs Debian with mmdebstrap"),
 ]
