@@ -17,8 +17,8 @@ from tenter import errors
 from tenter.bus import PollingBus
 from tenter.cli import config, state
 from tenter.operations.fabric import Fabric, has_api_database, open_fabric, shared_dir
-from tenter.store import api_schema, cell_schema, hosts, operations, presence
-from tenter.store.engine import Database
+from tenter.store import aggregates, api_schema, cell_schema, host_feed, operations, presence
+from tenter.store.engine import Database, now
 
 MOST_OPERATIONS = 20
 
@@ -74,15 +74,18 @@ def _look(fabric: Fabric, found: _Found) -> None:
     down_after = fabric.conf.compute.service_down_time
     _services(fabric.api_db, api_schema.services, down_after, "", found)
     _operations(fabric.api_db, api_schema.operations, found)
+    zones = aggregates.zones(fabric.api_db)
     for cell in fabric.cells.all():
         try:
             _services(cell.db, cell_schema.services, down_after, cell.name, found)
             _operations(cell.db, cell_schema.operations, found)
-            for view in hosts.host_views(cell.db, down_after):
-                used = [f"{r.used} of {r.capacity}" for r in map(view.resources.get, _SHOWN) if r is not None]
-                condition = ("up" if view.up else "down") + ("" if view.enabled else ", disabled")
-                condition += f", failed {view.failed_builds} builds" if view.failed_builds else ""
-                found.hosts.append((cell.name, view.node, view.zone, condition, *used))
+            for node in sorted(host_feed.read_all(cell.db).hosts, key=lambda node: node.hypervisor_hostname):
+                used = [f"{one.used} of {one.capacity}" for one in map(node.inventories.get, _SHOWN) if one is not None]
+                up = not node.forced_down and node.last_seen >= now() - down_after
+                condition = ("up" if up else "down") + (", disabled" if node.disabled else "")
+                condition += f", failed {node.failed_builds} builds" if node.failed_builds else ""
+                zone = zones.get(node.host, node.availability_zone)
+                found.hosts.append((cell.name, node.hypervisor_hostname, zone, condition, *used))
             by_state = sa.select(cell_schema.instances.c.vm_state, sa.func.count())
             with cell.db.read() as connection:
                 rows = connection.execute(by_state.group_by(cell_schema.instances.c.vm_state)).all()

@@ -93,7 +93,8 @@ class Sieve:
         misbehaves has not judged are refused; else they pass."""
         run = _Run(table, request, alive, closed)
         run.chosen()
-        for name, mask in self.masks:
+        filters: list[tuple[str, MaskFilter | HostFilter]] = [*self.masks, *self.rules]
+        for name, one in filters:
             if not run.left:
                 break
             if name in stalled:
@@ -101,18 +102,13 @@ class Sieve:
                 continue
             progress.enter(name)
             try:
-                run.apply(name, mask.mask(table, request))
+                if isinstance(one, HostFilter):
+                    run.ask(name, one, budget)
+                else:
+                    run.apply(name, one.mask(table, request))
             except Exception as exc:
                 LOG.exception("Filter %s failed", name)
                 run.misbehaves(name, FAILED, said(exc))
-        for name, rule in self.rules:
-            if not run.left:
-                break
-            if name in stalled:
-                run.misbehaves(name, STALLED, stalled[name])
-                continue
-            progress.enter(name)
-            run.ask(name, rule, budget)
         return Sifted(np.flatnonzero(run.alive), run.refusals, run.stages)
 
 
@@ -164,13 +160,8 @@ class _Run:
     def ask(self, name: str, rule: HostFilter, budget: float) -> None:
         """Ask a rule about each host that is left, for as long as the budget lasts."""
         seen, trouble = self.left, ""
-        try:
-            if not rule.applies(self._request):
-                self.stages.append(Stage(name, seen, seen))
-                return
-        except Exception as exc:
-            LOG.exception("Filter %s failed", name)
-            self.misbehaves(name, FAILED, said(exc))
+        if not rule.applies(self._request):
+            self.stages.append(Stage(name, seen, seen))
             return
         rows = np.flatnonzero(self.alive).tolist()
         refused: dict[str, tuple[list[int], list[Mapping[str, object]]]] = {}

@@ -9,38 +9,15 @@ from typing import Any
 import orjson
 import sqlalchemy as sa
 
-from tenter.contracts.scheduling import HostView, Resource
 from tenter.contracts.virt import DriverInfo, NodeInventory
 from tenter.store import host_changes, inventory, reported
 from tenter.store.cell_schema import claims as claims_table
-from tenter.store.cell_schema import compute_nodes, instances, inventories, leftovers, operations, providers, services
+from tenter.store.cell_schema import compute_nodes, instances, leftovers, operations, providers, services
 from tenter.store.engine import Database, now
 from tenter.store.prepared import Prepared
 
 LOG = logging.getLogger(__name__)
 
-_VIEWS = Prepared(
-    sa.select(
-        compute_nodes.c.uuid,
-        compute_nodes.c.host,
-        compute_nodes.c.hypervisor_hostname,
-        compute_nodes.c.availability_zone,
-        compute_nodes.c.traits,
-        compute_nodes.c.failed_builds,
-        services.c.disabled,
-        services.c.disabled_reason,
-        services.c.forced_down,
-        services.c.last_seen,
-        inventories.c.resource_class,
-        inventories.c.total,
-        inventories.c.used,
-        inventories.c.reserved,
-        inventories.c.ratio,
-    )
-    .join(services, services.c.uuid == compute_nodes.c.service_uuid)
-    .join(inventories, inventories.c.provider_uuid == compute_nodes.c.uuid)
-    .order_by(compute_nodes.c.uuid)
-)
 _NODE = Prepared(sa.select(compute_nodes).where(compute_nodes.c.uuid == sa.bindparam("p_uuid")))
 _SUCCEEDED = Prepared(
     sa.update(compute_nodes)
@@ -122,33 +99,6 @@ def _rename_node(connection: sa.Connection, uuid: str, name: str) -> None:
     ).scalar()
     if before not in (None, name):
         connection.execute(sa.update(instances).where(instances.c.node_uuid == uuid).values(node=name))
-
-
-def host_views(db: Database, down_after: float) -> list[HostView]:
-    """Return every node of a cell as the scheduler sees it. ``down_after`` in seconds without a sign of life."""
-    with db.read() as connection:
-        rows = _VIEWS.rows(connection, {}).all()
-    alive_since = now() - down_after
-    resources: dict[str, dict[str, Resource]] = {}
-    first: dict[str, Any] = {}
-    for row in rows:
-        first.setdefault(row.uuid, row)
-        resources.setdefault(row.uuid, {})[row.resource_class] = Resource(row.total, row.used, row.reserved, row.ratio)
-    return [
-        HostView(
-            provider_uuid=uuid,
-            host=row.host,
-            node=row.hypervisor_hostname,
-            zone=row.availability_zone,
-            enabled=not row.disabled,
-            up=not row.forced_down and row.last_seen >= alive_since,
-            resources=resources[uuid],
-            disabled_reason=row.disabled_reason,
-            traits=frozenset(row.traits),
-            failed_builds=row.failed_builds,
-        )
-        for uuid, row in first.items()
-    ]
 
 
 def traits_serving(connection: sa.Connection, node_uuid: str, instance_uuid: str) -> frozenset[str]:

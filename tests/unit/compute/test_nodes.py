@@ -9,7 +9,7 @@ import pytest
 import sqlalchemy as sa
 
 from tenter import errors
-from tenter.store import cell_schema, hosts
+from tenter.store import cell_schema, host_feed
 from tests.helpers.cloud import Cloud
 from tests.helpers.hosts import Host
 
@@ -19,7 +19,7 @@ def _key(directory: Path) -> Path:
 
 
 def _nodes(cloud: Cloud) -> dict[str, str]:
-    return {view.provider_uuid: view.host for view in hosts.host_views(cloud.cell.db, 60)}
+    return {record.uuid: record.host for record in host_feed.read_all(cloud.cell.db).hosts}
 
 
 def _services(cloud: Cloud) -> set[str]:
