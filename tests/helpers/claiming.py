@@ -27,6 +27,7 @@ from tenter.contracts.weigher import Weigher
 from tenter.plugins import enabled, load_all
 from tenter.scheduler import Scheduler
 from tenter.scheduler.current import CurrentHosts
+from tenter.scheduler.needs import needs_of
 from tenter.store import claims
 from tenter.store.cell_schema import inventories
 from tenter.store.engine import Database
@@ -56,9 +57,9 @@ def scheduler_on(api_db: Database, cell_db: Database, state_dir: Path, seed: int
     for name, value in options.items():
         conf.set_override(name, value, group="scheduler")
     cells = Cells(api_db, [Cell(CELL, "cell1", cell_db)])
-    hosts = CurrentHosts(cells, api_db, lambda: 60.0)
     filters = load_all("filter", enabled("filter", conf), Filter, conf, state_dir)
     weighers = load_all("weigher", enabled("weigher", conf), Weigher, conf, state_dir)
+    hosts = CurrentHosts(cells, api_db, lambda: 60.0, needs_of(filters, weighers))
     return Scheduler(conf, cells, hosts, filters, weighers, seed), hosts
 
 

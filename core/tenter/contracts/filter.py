@@ -9,6 +9,7 @@ from __future__ import annotations
 import abc
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from tenter.contracts.base import Plugin
 from tenter.contracts.scheduling import HostView, PlacementRequest
@@ -38,6 +39,10 @@ class Filter(Plugin, abc.ABC):
     """What both kinds are."""
 
     contract = CONTRACT
+
+    needs: ClassVar[frozenset[str]] = frozenset()
+    """Which columns of ``table.ON_REQUEST`` it reads. They are kept only while one that is
+    enabled needs them."""
 
 
 class HostFilter(Filter):

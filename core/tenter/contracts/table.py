@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+ON_REQUEST = frozenset({"images"})
+"""The columns of the host table that are kept only where a filter or a weigher says that it ``needs`` them."""
+
 
 def __getattr__(name: str) -> Any:
     """Make ``BoolArray``, ``IntArray`` and ``FloatArray`` when somebody imports them: the core does without NumPy."""

@@ -23,6 +23,10 @@ class Weigher(Plugin, abc.ABC):
     aggregate_multiplier: ClassVar[str] = ""
     """Metadata key by which an aggregate sets another multiplier for its hosts (the least, if several do)."""
 
+    needs: ClassVar[frozenset[str]] = frozenset()
+    """Which columns of ``table.ON_REQUEST`` it reads. They are kept only while an enabled
+    filter needs them, or a weigher whose multiplier is not 0 everywhere."""
+
     @abc.abstractmethod
     def multiplier(self) -> float:
         """Return by how much this weigher counts (negative: the smaller, the better; 0: not at all)."""

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tenter.contracts.scheduling import Aggregate
+from tenter.contracts.scheduling import Aggregate, ImageUse
 from tenter.contracts.table import Coded, HostTable, ResourceColumns
+from tenter.scheduler import images as image_columns
 from tenter.scheduler.rows import Codes, Rows, hypervisor_of, in_order, parts_of, resources_of, zone_of
 from tenter.scheduler.table import NOTHING, altered, resource_columns
 from tenter.store.host_feed import HostRecord
@@ -47,6 +48,7 @@ def joined(first: Rows, second: Rows) -> Rows:
         metrics={name: _joined_metrics(a, b, name) for name in {**a.metrics, **b.metrics}},
         providers={**a.providers, **{row + len(a): parts for row, parts in b.providers.items()}},
         of_parts={**a.of_parts, **{row + len(a): classes for row, classes in b.of_parts.items()}},
+        images=image_columns.joined(first.codes["images"], a.images, b.images, len(a)),
         **coded,
         **plain,
     )
@@ -83,6 +85,7 @@ class Change:
         self._own: dict[str, Any] = {}
         self._resources: dict[str, dict[str, Any]] = {}
         self._sparse: dict[str, Any] = {}
+        self._images: dict[int, Sequence[ImageUse]] = {}
 
     def row_for(self, record: HostRecord) -> int | None:
         """Return the row that a record can be put into, None if there is none with its names and columns."""
@@ -116,6 +119,7 @@ class Change:
             self._set_coded(self._plain, name, row, value, self._rows.table)
         self._set_coded(self._own, "own_zone", row, record.availability_zone, self._rows)
         self._put_resources(row, record)
+        self._images[row] = record.images
 
     def done(self) -> Rows:
         """Return the changed rows."""
@@ -124,7 +128,10 @@ class Change:
         for name, changed in self._resources.items():
             if changed:
                 resources[name] = altered(resources[name], **changed)
-        changed_table = altered(table, resources=resources, **self._plain, **self._sparse)
+        images = table.images
+        if images is not None and self._images:
+            images = image_columns.changed(images, self._rows.codes["images"], self._images, len(table))
+        changed_table = altered(table, resources=resources, images=images, **self._plain, **self._sparse)
         return altered(self._rows, table=changed_table, **self._own)
 
     def _put_resources(self, row: int, record: HostRecord) -> None:

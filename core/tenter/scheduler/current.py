@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from tenter.cells import Cell, Cells
 from tenter.contracts.table import HostTable
 from tenter.scheduler.changes import Change, joined, kept
+from tenter.scheduler.needs import Needs, nothing
 from tenter.scheduler.rows import Aggregates, Rows, rows_of
 from tenter.store import aggregates, host_feed
 from tenter.store.engine import Database, now
@@ -29,13 +30,15 @@ SLACK = 5.0
 @dataclass(frozen=True)
 class _Heard:
     """What was read of one cell: all of it at ``read``, its log up to ``mark``, signs of life up to ``newest`` (seconds
-    since the epoch) when they were looked at last, and when all of them were (monotonic clock)."""
+    since the epoch) when they were looked at last, and when all of them were (monotonic clock). ``images``: with what
+    instances were made of."""
 
     mark: Mark
     read: float
     newest: float
     looked: float
     whole: float
+    images: bool
 
 
 @dataclass(frozen=True)
@@ -51,38 +54,45 @@ class _News:
 class CurrentHosts:
     """The hosts of all cells. What a cell had stays known while it is away, but is not offered."""
 
-    def __init__(self, cells: Cells, api_db: Database, down_after: Callable[[], float]) -> None:
-        """``down_after`` returns the seconds without a sign of life after which a host is down."""
-        self._cells, self._api_db, self._down_after = cells, api_db, down_after
+    def __init__(self, cells: Cells, api_db: Database, down_after: Callable[[], float], needs: Needs = nothing) -> None:
+        """``down_after`` returns the seconds without a sign of life after which a host is down, ``needs`` which columns
+        are to be kept beside those that always are."""
+        self._cells, self._api_db, self._down_after, self._needs = cells, api_db, down_after, needs
         self._lock = threading.Lock()
         self._heard: dict[str, _Heard] = {}
         self._aggregates: Aggregates = {}
         self._number, self._glanced = -1, -math.inf
+        self._keys: frozenset[str] = frozenset()
+        self._images = False
         self._rows = rows_of([], [], {})
 
     def table(self, cells: Sequence[Cell]) -> tuple[HostTable, Sequence[str]]:
         """Return the table as it is now, and the UUIDs of those of ``cells`` that are away."""
         with self._lock:
-            answers = self._cells.ask(self._read, cells)
             self._look_at_aggregates()
+            self._look_at_needs()
+            answers = self._cells.ask(self._read, cells)
             for uuid, news in answers.found.items():
                 self._take(uuid, news)
             return self._rows.at(now() - self._down_after()), answers.away
 
     def _read(self, cell: Cell) -> _News:
-        heard = self._heard.get(cell.uuid)
-        feed = host_feed.read_since(cell.db, heard.mark) if heard is not None else None
+        heard, images = self._heard.get(cell.uuid), self._images
+        if heard is not None and heard.images != images:
+            heard = None
+        feed = host_feed.read_since(cell.db, heard.mark, images) if heard is not None else None
         at = time.monotonic()
         if heard is None or feed is None or at - heard.read > RENEWED:
-            feed = host_feed.read_all(cell.db)
+            feed = host_feed.read_all(cell.db, images)
             newest = max((record.last_seen for record in feed.hosts), default=0.0)
-            return _News(feed, _Heard(feed.mark, at, newest, at, at), whole=True)
+            return _News(feed, _Heard(feed.mark, at, newest, at, at, images), whole=True)
         if at - heard.looked < min(5 * LOOK, max(LOOK, len(self._rows.table) / 2000)):
             return _News(feed, replace(heard, mark=feed.mark))
         every = at - heard.whole > self._down_after() / 2
         signs = host_feed.read_signs(cell.db, 0.0 if every else heard.newest - SLACK)
         newest = max((seen for _, seen in signs), default=heard.newest)
-        return _News(feed, _Heard(feed.mark, heard.read, newest, at, at if every else heard.whole), signs=signs)
+        whole = at if every else heard.whole
+        return _News(feed, _Heard(feed.mark, heard.read, newest, at, whole, images), signs=signs)
 
     def _take(self, cell_uuid: str, news: _News) -> None:
         if news.whole:
@@ -96,7 +106,7 @@ class CurrentHosts:
         self._heard[cell_uuid] = news.heard
 
     def _made(self, cell_uuid: str, records: Sequence[HostRecord]) -> Rows:
-        return rows_of([cell_uuid] * len(records), records, self._aggregates)
+        return rows_of([cell_uuid] * len(records), records, self._aggregates, self._images)
 
     def _change(self, cell_uuid: str, feed: Feed) -> None:
         change, other = Change(self._rows), []
@@ -123,4 +133,12 @@ class CurrentHosts:
         self._glanced = at
         if aggregates.number(self._api_db) != self._number:
             self._aggregates, self._number = aggregates.by_host(self._api_db)
+            self._keys = frozenset(key for held in self._aggregates.values() for one in held for key in one.metadata)
             self._rows = self._rows.within(self._aggregates)
+
+    def _look_at_needs(self) -> None:
+        self._images = "images" in self._needs(self._keys)
+        if not self._images and self._rows.table.images is not None:
+            # What happens from now on is not followed: if they are needed once more, cells are read whole.
+            self._heard = {uuid: replace(heard, images=False) for uuid, heard in self._heard.items()}
+            self._rows = replace(self._rows, table=replace(self._rows.table, images=None))

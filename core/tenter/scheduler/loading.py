@@ -11,6 +11,7 @@ from tenter.contracts.filter import Filter
 from tenter.contracts.weigher import Weigher
 from tenter.plugins import enabled, load_all
 from tenter.scheduler.current import CurrentHosts
+from tenter.scheduler.needs import needs_of
 from tenter.scheduler.pipeline import Scheduler
 from tenter.scheduler.record import Recorder
 from tenter.store.engine import Database
@@ -23,11 +24,7 @@ def load_scheduler(
 
     ``records``: what it decides may be recorded; else it is asked for answers only.
     """
-    return Scheduler(
-        conf,
-        cells,
-        CurrentHosts(cells, api_db, lambda: float(conf.compute.service_down_time)),
-        load_all("filter", enabled("filter", conf), Filter, conf, state_dir),
-        load_all("weigher", enabled("weigher", conf), Weigher, conf, state_dir),
-        recorder=Recorder(conf, api_db) if records else None,
-    )
+    filters = load_all("filter", enabled("filter", conf), Filter, conf, state_dir)
+    weighers = load_all("weigher", enabled("weigher", conf), Weigher, conf, state_dir)
+    hosts = CurrentHosts(cells, api_db, lambda: float(conf.compute.service_down_time), needs_of(filters, weighers))
+    return Scheduler(conf, cells, hosts, filters, weighers, recorder=Recorder(conf, api_db) if records else None)

@@ -10,7 +10,8 @@ import numpy as np
 import orjson
 
 from tenter.contracts.scheduling import Aggregate, Hypervisor, Provider, Resource
-from tenter.contracts.table import Coded, HostTable, ResourceColumns
+from tenter.contracts.table import Coded, HostTable, ImageColumns, ResourceColumns
+from tenter.scheduler import images as image_columns
 from tenter.scheduler.table import NOTHING, altered, key_of, resource_columns
 from tenter.store.host_feed import HostRecord, Stock
 
@@ -59,11 +60,20 @@ def _itself(value: Hashable) -> Hashable:
 
 def _codebook() -> dict[str, Codes]:
     plain = ("cell", "own_zone", "zone", "disabled_reason", "traits")
-    return {**{name: Codes(_itself) for name in plain}, "aggregates": Codes(repr), "hypervisor": Codes(_hypervisor_key)}
+    keys: dict[str, Callable[[Any], Hashable]] = {
+        "aggregates": repr,
+        "hypervisor": _hypervisor_key,
+        "images": _properties_key,
+    }
+    return {**{name: Codes(_itself) for name in plain}, **{name: Codes(key) for name, key in keys.items()}}
 
 
 def _hypervisor_key(value: Hypervisor) -> Hashable:
     return value.type, value.version, orjson.dumps(value.capabilities, option=orjson.OPT_SORT_KEYS)
+
+
+def _properties_key(value: Mapping[str, str]) -> Hashable:
+    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
 
 
 @dataclass(frozen=True)
@@ -124,8 +134,11 @@ class Rows:
         return None
 
 
-def rows_of(cell_uuids: Sequence[str], records: Sequence[HostRecord], aggregates: Aggregates) -> Rows:
-    """Return the rows of these records, each in the cell at its place of ``cell_uuids``."""
+def rows_of(
+    cell_uuids: Sequence[str], records: Sequence[HostRecord], aggregates: Aggregates, images: bool = False
+) -> Rows:
+    """Return the rows of these records, each in the cell at its place of ``cell_uuids``. ``images``: whether what
+    instances were made of is kept."""
     codes = _codebook()
     held = [aggregates.get(record.host, ()) for record in records]
     shown, of_parts = _shown(records)
@@ -156,12 +169,17 @@ def rows_of(cell_uuids: Sequence[str], records: Sequence[HostRecord], aggregates
         metrics={name: np.array([record.metrics.get(name, np.nan) for record in records]) for name in metrics},
         providers={row: parts_of(record) for row, record in enumerate(records) if record.parts},
         of_parts=of_parts,
+        images=_images(codes["images"], records) if images else None,
     )
     return Rows(
         table, codes["own_zone"].column(record.availability_zone for record in records),
         key_of(record.service_uuid for record in records)[:, 0], array("forced_down", np.bool_),
         array("last_seen", np.float64), *in_order(key[:, 0]), codes,
     )  # fmt: skip
+
+
+def _images(codes: Codes, records: Sequence[HostRecord]) -> ImageColumns:
+    return image_columns.columns_of(codes, {row: record.images for row, record in enumerate(records)})
 
 
 def in_order(halves: NDArray[np.uint64]) -> tuple[IntArray, NDArray[np.uint64]]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from tenter.contracts.fit import Fit, fit
 from tenter.contracts.scheduling import PlacementRequest, Provider
 from tenter.contracts.table import HostTable, ResourceColumns
+from tenter.scheduler.images import one_more
 from tenter.scheduler.table import with_resource
 
 if TYPE_CHECKING:
@@ -24,8 +25,9 @@ def claimed(table: HostTable, row: int, request: PlacementRequest) -> HostTable:
     for name, amount in own.items():
         resources[name] = _more_used(resources[name], row, amount)
     changed = replace(
-        table, resources=resources, instances=_plus(table.instances, row, 1), io_ops=_plus(table.io_ops, row, 1)
-    )
+        table, resources=resources, instances=_plus(table.instances, row, 1), io_ops=_plus(table.io_ops, row, 1),
+        images=table.images and one_more(table.images, row, request.image_properties),
+    )  # fmt: skip
     return _parts_used(changed, row, wanted) if wanted else changed
 
 

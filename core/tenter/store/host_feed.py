@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import orjson
 import sqlalchemy as sa
 
+from tenter.contracts.scheduling import ImageUse
 from tenter.store.cell_schema import compute_nodes, host_changes, instances, inventories, providers, services
 from tenter.store.engine import Database, now
 from tenter.store.host_changes import IO_TASKS
@@ -84,6 +85,9 @@ class HostRecord:
     io_ops: int = 0
     """Instances on it whose task_state is one of ``host_changes.IO_TASKS``."""
 
+    images: tuple[ImageUse, ...] = ()
+    """What its instances were made of, if that was asked for. Equal properties are one object within one feed."""
+
 
 @dataclass(frozen=True, slots=True)
 class Mark:
@@ -145,6 +149,11 @@ def _queries(of: Condition | None) -> _Queries:
 _ALL = [Prepared(query) for query in _queries(None)]
 _ONE = [Prepared(query) for query in _queries(lambda column: column == sa.bindparam("p_uuid", type_=sa.String))]
 _MANY = _queries(lambda column: column.in_(sa.bindparam("p_uuids", type_=sa.String, expanding=True)))
+_IMAGES = sa.select(instances.c.node_uuid, _text(instances.c.image)).where(
+    instances.c.node_uuid.is_not(None), instances.c.image.is_not(None)
+)
+_IMAGES_OF = Prepared(_IMAGES.where(instances.c.node_uuid == sa.bindparam("p_uuid", type_=sa.String)))
+_IMAGES_OF_MANY = _IMAGES.where(instances.c.node_uuid.in_(sa.bindparam("p_uuids", type_=sa.String, expanding=True)))
 
 _LOG = sa.select(host_changes.c.seq, host_changes.c.node_uuid, host_changes.c.at).order_by(host_changes.c.seq)
 _FROM = host_changes.c.seq >= sa.bindparam("p_seq", type_=sa.BigInteger)
@@ -164,15 +173,20 @@ _SIGNS = Prepared(
 )
 
 
-def read_all(db: Database) -> Feed:
-    """Return every node of a cell. Nodes whose service is missing are left out. Raises Unavailable."""
+def read_all(db: Database, images: bool = False) -> Feed:
+    """Return every node of a cell; with what its instances were made of, if ``images``. Nodes whose service is missing
+    are left out. Raises Unavailable."""
     with db.read() as connection:
         # First the position: what changes while the nodes are read is read once more.
         mark = _mark(connection, db.sqlite)
-        return Feed(mark, _records([query.tuples(connection, {}) for query in _ALL]))
+        found = _records([query.tuples(connection, {}) for query in _ALL])
+        if images:
+            # Not all at once: a cell may have a million instances, each with a kilobyte of its image.
+            _put_images(found, connection.execute(_IMAGES.execution_options(yield_per=_WIDEST)))
+        return Feed(mark, found)
 
 
-def read_since(db: Database, mark: Mark) -> Feed | None:
+def read_since(db: Database, mark: Mark, images: bool = False) -> Feed | None:
     """Return the nodes that changed since the mark, which may be none. None: the log no longer reaches back so far, or
     is another one; then all must be read. Raises Unavailable."""
     with db.read() as connection:
@@ -183,7 +197,7 @@ def read_since(db: Database, mark: Mark) -> Feed | None:
                 return None
             if len(rows) == 1 and not mark.missing:
                 return Feed(mark, [])
-        return _read_changed(connection, mark, rows, db.sqlite)
+        return _read_changed(connection, mark, rows, db.sqlite, images)
 
 
 def read_nodes(db: Database, uuids: Iterable[str]) -> list[HostRecord]:
@@ -227,7 +241,9 @@ def _rows_since(connection: sa.Connection, mark: Mark) -> Sequence[_Row]:
     return _SINCE.tuples(connection, {"p_seq": mark.seq})
 
 
-def _read_changed(connection: sa.Connection, mark: Mark, rows: Sequence[_Row], in_order: bool) -> Feed | None:
+def _read_changed(
+    connection: sa.Connection, mark: Mark, rows: Sequence[_Row], in_order: bool, images: bool
+) -> Feed | None:
     new = [row for row in rows if row[0] != mark.seq]
     seq, at = (rows[-1][0], rows[-1][2]) if rows else (mark.seq, mark.at)
     seen = {row[0] for row in new}
@@ -242,6 +258,8 @@ def _read_changed(connection: sa.Connection, mark: Mark, rows: Sequence[_Row], i
         return None  # the first rows were removed already
     uuids = sorted({row[1] for row in new})
     hosts = _read_nodes(connection, uuids)
+    if images:
+        _read_images(connection, hosts)
     gone = frozenset(uuids) - {record.uuid for record in hosts}
     return Feed(Mark(seq, at, missing), hosts, gone)
 
@@ -257,6 +275,37 @@ def _read_nodes(connection: sa.Connection, uuids: Sequence[str]) -> list[HostRec
         values = {"p_uuids": list(uuids[start : start + _AT_ONCE])}
         found += _records([connection.execute(query, values).all() for query in _MANY])
     return found
+
+
+def _read_images(connection: sa.Connection, records: Sequence[HostRecord]) -> None:
+    uuids = [record.uuid for record in records]
+    if len(uuids) <= _ONE_BY_ONE:
+        _put_images(records, (row for uuid in uuids for row in _IMAGES_OF.tuples(connection, {"p_uuid": uuid})))
+        return
+    for start in range(0, len(uuids), _AT_ONCE):
+        some = records[start : start + _AT_ONCE]
+        _put_images(some, connection.execute(_IMAGES_OF_MANY, {"p_uuids": uuids[start : start + _AT_ONCE]}))
+
+
+def _put_images(records: Sequence[HostRecord], rows: Iterable[_Row]) -> None:
+    """Write into the records what their instances were made of. A row is a node and the image of one instance there."""
+    known: dict[str, int] = {}
+    places: dict[bytes, int] = {}
+    properties: list[Mapping[str, str]] = []
+    of_node: dict[str, dict[int, int]] = {record.uuid: {} for record in records}
+    for node_uuid, text in rows:
+        counts = of_node.get(node_uuid)
+        if counts is None:
+            continue
+        place = known.get(text)
+        if place is None:
+            found = orjson.loads(text).get("properties") or {}
+            place = known[text] = places.setdefault(orjson.dumps(found, option=orjson.OPT_SORT_KEYS), len(properties))
+            if place == len(properties):
+                properties.append(found)
+        counts[place] = counts.get(place, 0) + 1
+    for record in records:
+        record.images = tuple(ImageUse(properties[place], count) for place, count in of_node[record.uuid].items())
 
 
 def _records(results: Sequence[Sequence[_Row]]) -> list[HostRecord]:

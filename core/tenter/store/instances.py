@@ -243,6 +243,8 @@ def set_values(connection: sa.Connection, uuid: str, **values: Any) -> None:
     values.setdefault("updated_at", now())
     if "task_state" in values:
         host_changes.of_task(connection, uuid, values["task_state"])
+    if "image" in values:
+        host_changes.of_instance(connection, uuid)
     _SET.change(connection, {"p_uuid": uuid, **values})
 
 

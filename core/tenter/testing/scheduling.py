@@ -13,7 +13,7 @@ import pytest
 from hypothesis import strategies as st
 
 from tenter.contracts.scheduling import HostView, PlacementRequest
-from tenter.contracts.table import HostTable
+from tenter.contracts.table import ON_REQUEST, HostTable
 from tenter.scheduler.table import table_of
 from tenter.testing.general import PluginConformance
 from tenter.testing.strategies import examples, host_views, placement_requests
@@ -45,6 +45,13 @@ class SchedulingConformance(PluginConformance):
     def table(self, questions: list[Question]) -> HostTable:
         """All hosts of the questions, a row each, in their order."""
         return read_only(table_of([host for host, _ in questions]))
+
+    def test_needs_are_known(self, ready: Any) -> None:
+        """What it needs are columns that are kept on request; any other name would be one that nobody looks for."""
+        assert isinstance(ready.needs, frozenset), f"needs is {ready.needs!r}, which is no frozenset"
+        assert ready.needs <= ON_REQUEST, (
+            f"it needs {sorted(ready.needs)} of {sorted(ON_REQUEST)}"
+        )
 
 
 @functools.cache

@@ -20,6 +20,7 @@ class ImagePropertiesWeigher(OptionWeigher):
     server's image. A positive multiplier packs like images, a negative one spreads them."""
 
     options = IMAGE_PROPERTIES
+    needs = frozenset({"images"})
 
     def __init__(self, setup: PluginSetup) -> None:
         super().__init__(setup)

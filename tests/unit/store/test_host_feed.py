@@ -8,6 +8,7 @@ import uuid as uuidlib
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import orjson
 import pytest
 import sqlalchemy as sa
 
@@ -53,11 +54,11 @@ class Copy:
         self._all()
 
     def _all(self) -> None:
-        feed = host_feed.read_all(self.db)
+        feed = host_feed.read_all(self.db, images=True)
         self.mark, self.hosts = feed.mark, {record.uuid: record for record in feed.hosts}
 
     def follow(self) -> None:
-        feed = host_feed.read_since(self.db, self.mark)
+        feed = host_feed.read_since(self.db, self.mark, images=True)
         if feed is None:
             self.renewed += 1
             self._all()
@@ -71,13 +72,15 @@ class Copy:
     def check(self) -> None:
         """Follow, and be the same as all read anew, but for signs of life."""
         self.follow()
-        assert self.mark.seq == host_feed.read_all(self.db).mark.seq
-        fresh = {record.uuid: comparable(record) for record in host_feed.read_all(self.db).hosts}
+        assert self.mark.seq == host_feed.read_all(self.db, images=True).mark.seq
+        fresh = {record.uuid: comparable(record) for record in host_feed.read_all(self.db, images=True).hosts}
         assert {uuid: comparable(record) for uuid, record in self.hosts.items()} == fresh
 
 
 def comparable(record: host_feed.HostRecord) -> dict[str, Any]:
-    return {**dataclasses.asdict(record), "last_seen": None}
+    images = {orjson.dumps(use.properties, option=orjson.OPT_SORT_KEYS): use.instances for use in record.images}
+    assert len(images) == len(record.images)
+    return {**dataclasses.asdict(record), "last_seen": None, "images": images}
 
 
 class Walk:
@@ -95,6 +98,7 @@ class Walk:
         rules = (
             [self.report, self.build, self.build, self.build, self.set_state, self.finish, self.count_build]
             + [self.begin_task, self.begin_delete, self.remove, self.leave, self.reap, self.force, self.operate]
+            + [self.rebuild]
         )  # fmt: skip
         seldom = [self.delete_service, self.rename, self.purge]
         for _ in range(steps):
@@ -130,13 +134,15 @@ class Walk:
             report(self.db, node, choice("yz"))
         except errors.Conflict:
             return
-        zone = next(one for one in host_feed.read_all(self.db).hosts if one.uuid == node.uuid).availability_zone
+        zone = next(
+            one for one in host_feed.read_all(self.db, images=True).hosts if one.uuid == node.uuid
+        ).availability_zone
         before = count(self.db, log)
         report(self.db, node, zone)
         assert count(self.db, log) == before, "the same again is no change"
 
     def build(self) -> None:
-        there = host_feed.read_all(self.db).hosts
+        there = host_feed.read_all(self.db, images=True).hosts
         if not there:
             return
         host = self.random.choice(there)
@@ -144,7 +150,7 @@ class Walk:
             host.uuid: {"VCPU": 1},
             **{one.uuid: {"CUSTOM_GPU": 1} for one in self.random.choice([host.parts, ()])},
         }
-        row = instance_row(host.uuid, host=host.host, node=host.host)
+        row = instance_row(host.uuid, host=host.host, node=host.host, image=self.image())
         operation = operation_of(row["uuid"])
         row["operation_uuid"] = operation.uuid
         try:
@@ -153,6 +159,15 @@ class Walk:
         except claims.ClaimLost:
             return
         self.servers.append((row["uuid"], operation.uuid))
+
+    def image(self) -> dict[str, Any] | None:
+        properties = [{}, {"os_distro": "alpine"}, {"os_distro": "debian", "os_type": "linux"}]
+        made = {"id": _uuid(self.random.randrange(2)), "properties": self.random.choice(properties)}
+        return self.random.choice([made, made, None])
+
+    def rebuild(self) -> None:
+        with self.db.write() as connection:
+            instances.set_values(connection, self._server()[0], image=self.image())
 
     def set_state(self) -> None:
         state = self.random.choice(["spawning", "powering-off", None])
@@ -240,6 +255,28 @@ class Walk:
 @pytest.mark.parametrize("seed", range(4))
 def test_a_copy_follows_whatever_happens(cell_db: Database, seed: int) -> None:
     Walk(cell_db, seed).walk(200)
+
+
+def test_what_instances_were_made_of_is_counted_by_properties(any_cell_db: Database) -> None:
+    db, names = any_cell_db, [f"n{number}" for number in range(host_feed._ONE_BY_ONE + 1)]
+    for host in names:
+        report(db, node_of(host))
+    mark = host_feed.read_all(db).mark
+    linux, same = {"os_type": "linux", "a": "1"}, {"a": "1", "os_type": "linux"}
+    images = [{"id": "1", "properties": linux}, {"id": "2", "properties": same}, {"id": "3"}, None, {"properties": {}}]
+    for host in names:
+        with db.write() as connection:
+            for image in images:
+                row = instance_row(node_of(host).uuid, image=image)
+                instances.insert_placed(connection, row, operation_of(row["uuid"]), {node_of(host).uuid: {"VCPU": 1}})
+    many = host_feed.read_since(db, mark, images=True)
+    with db.write() as connection:
+        host_changes.node(connection, node_of(names[0]).uuid)
+    few = host_feed.read_since(db, many.mark, images=True) if many is not None else None
+    assert many is not None and few is not None and len(few.hosts) == 1
+    for record in (*many.hosts, *few.hosts, *host_feed.read_all(db, images=True).hosts):
+        assert comparable(record)["images"] == {b'{"a":"1","os_type":"linux"}': 2, b"{}": 2}
+    assert all(record.images == () for record in host_feed.read_all(db).hosts)
 
 
 def test_a_copy_follows_on_postgresql(postgres_cell_db: Database) -> None:

@@ -60,6 +60,7 @@ LIARS = [
     ("weigher", scheduling.Unmeasured, "weight_is_finite"),
     ("weigher", scheduling.Drains, "changes_nothing"),
     ("weigher", scheduling.Keyless, "aggregate_multiplier_is_a_key"),
+    ("weigher", scheduling.Needy, "needs_are_known"),
     ("feature", feature.Open, "secrets_stay_secret"),
     ("feature", feature.Gossip, "secrets_stay_secret"),
     ("feature", feature.Writes, "offer_changes_nothing"),

@@ -339,6 +339,12 @@ class Drains(Column):
         return table.instances
 
 
+class Needy(Traits):
+    """Needs what no table has."""
+
+    needs = frozenset({"images", "weather"})
+
+
 class Keyless(Column):
     """Has two words for a key."""
 
