@@ -16,11 +16,11 @@ LIFETIME = 5.0
 
 @dataclass
 class _Batch:
-    """What is left of one batch; None: nothing was decided yet."""
+    """What was decided for a batch and is left."""
 
     made_at: float = field(default_factory=time.monotonic)
     lock: threading.Lock = field(default_factory=threading.Lock)
-    left: deque[Decision] | None = None
+    left: deque[Decision] = field(default_factory=deque)
 
 
 class Batches:
@@ -30,15 +30,14 @@ class Batches:
         self._lock = threading.Lock()
         self._batches: dict[str, _Batch] = {}
 
-    def take(self, name: str, decide: Callable[[], Sequence[Decision]]) -> Decision | None:
-        """Return the next decision of a batch; for the first of it, ``decide`` is called, and the others wait. None if
-        all were taken, or are too old."""
+    def take(self, name: str, decide: Callable[[], Sequence[Decision]]) -> Decision:
+        """Return the next decision of a batch. If none is left, or they are too old, ``decide`` makes the next ones,
+        and the others wait."""
         batch = self._of(name)
         with batch.lock:
-            if batch.left is None:
-                batch.left = deque(decide())
             if not batch.left or time.monotonic() - batch.made_at > LIFETIME:
-                return None
+                batch.left = deque(decide())
+                batch.made_at = time.monotonic()
             return batch.left.popleft()
 
     def _of(self, name: str) -> _Batch:

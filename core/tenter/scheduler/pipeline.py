@@ -26,6 +26,10 @@ if TYPE_CHECKING:
     from tenter.contracts.table import BoolArray
 
 
+AT_ONCE = 50
+"""How many instances of a batch are decided about in one pass: each has a table of its own until it is placed."""
+
+
 class HostSource(Protocol):
     """Where the host table comes from."""
 
@@ -66,9 +70,7 @@ class Scheduler:
         name. They are decided about in one pass, when the first is asked for."""
         if count < 2:
             return self.select(request)
-        decision = self._batches.take(batch, lambda: self.select_many(request, count))
-        if decision is None:
-            return self.select(request)
+        decision = self._batches.take(batch, lambda: self.select_many(request, min(count, AT_ONCE)))
         return replace(decision, request=replace(decision.request, instance_uuid=request.instance_uuid))
 
     def select_many(self, request: PlacementRequest, count: int, cell_uuid: str | None = None) -> list[Decision]:

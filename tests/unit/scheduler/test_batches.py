@@ -15,6 +15,7 @@ from tenter.contracts.fit import Fit, fit
 from tenter.contracts.scheduling import HostView, PlacementRequest, Provider, Resource, ServerGroup
 from tenter.contracts.weigher import Weigher
 from tenter.plugins import enabled, load_all
+from tenter.scheduler import pipeline
 from tests.unit.scheduler import fabrics
 from tests.unit.scheduler.test_pipeline import World, ask, view, world
 
@@ -127,3 +128,24 @@ def test_parts_fill_up_one_after_the_other(world: World, default: dict[str, Any]
     request = ask(resources={"MEMORY_MB": 10}, groups=(fabrics.group("pci0", PCI_DEVICE=1, VCPU=2),))
     placed = compare(world, hosts, request, 8, default)
     assert placed[6:] == [None] and all(placed.count(host.provider_uuid) == 2 for host in hosts)
+
+
+def test_the_instances_of_a_batch_take_their_shares(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pipeline, "AT_ONCE", 3)
+    world.views = {"c1": [view("h1", vcpu=2), view("h2", vcpu=2)]}
+    scheduler, request = world.scheduler("compute", "resources", "cpu"), ask(resources={"VCPU": 1})
+    passes, real = [], scheduler.select_many
+
+    def counted(*args: Any) -> Any:
+        passes.append(args[1])
+        return real(*args)
+
+    monkeypatch.setattr(scheduler, "select_many", counted)
+    found = [scheduler.select_of(replace(request, instance_uuid=str(n)), "batch", 4) for n in range(3)]
+    assert passes == [3] and [decision.request.instance_uuid for decision in found] == ["0", "1", "2"]
+    first = sorted(next(decision.candidates).view.host for decision in found)
+    assert first in (["h1", "h1", "h2"], ["h1", "h2", "h2"])
+    scheduler.select_of(request, "batch", 4)
+    scheduler.select_of(request, "another", 2)
+    scheduler.select_of(request, "alone", 1)
+    assert passes == [3, 3, 2, 1]
