@@ -17,7 +17,7 @@ MAX_NAMED = 128
 """The most servers that one hint may name."""
 
 MAX_DEPTH = 32
-"""How deep a query may be nested."""
+"""How deep a hint, and the query that one holds, may be nested."""
 
 OPERATORS = ("=", "<", ">", "in", "<=", ">=", "not", "or", "and")
 _SHOWN = 80
@@ -25,12 +25,24 @@ _SHOWN = 80
 
 def checked_hints(api_db: Database, caller: Caller, hints: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return the hints. Raises Invalid, whose sentence names the hint that is malformed."""
+    for hint, value in hints.items():
+        if _is_deeper(value, MAX_DEPTH):
+            raise _malformed(hint[:_SHOWN], f"it is nested deeper than {MAX_DEPTH} lists or objects")
     if "query" in hints:
         check_query_hint(hints["query"])
     _check_address(hints.get("build_near_host_ip"), hints.get("cidr"))
     for hint in OTHER_HOSTS:
         _check_servers(api_db, caller, hint, named_by(hints, hint))
     return hints
+
+
+def _is_deeper(value: object, depth: int) -> bool:
+    """Return whether a value of JSON has more than ``depth`` lists or objects within each other."""
+    if not isinstance(value, (list, dict)):
+        return False
+    return depth == 0 or any(
+        _is_deeper(each, depth - 1) for each in (value.values() if isinstance(value, dict) else value)
+    )
 
 
 def check_query_hint(query: object) -> None:

@@ -95,7 +95,9 @@ class ResourceColumns:
     @functools.cached_property
     def free(self) -> IntArray:
         """What is left of the capacity; below 0 where more is used."""
-        return self.capacity - self.used
+        found = self.capacity - self.used
+        found.setflags(write=False)
+        return found
 
     def takes(self, amount: int) -> BoolArray:
         """Return which hosts one claim of that amount would do on now."""

@@ -13,6 +13,7 @@ from tenter.contracts.table import HostTable
 from tenter.scheduler.changes import Change, joined, kept
 from tenter.scheduler.needs import Needs, nothing
 from tenter.scheduler.rows import Aggregates, Rows, rows_of
+from tenter.scheduler.table import read_only
 from tenter.store import aggregates, host_feed
 from tenter.store.engine import Database, now
 from tenter.store.host_feed import Feed, HostRecord, Mark
@@ -74,7 +75,7 @@ class CurrentHosts:
             answers = self._cells.ask(self._read, cells)
             for uuid, news in answers.found.items():
                 self._take(uuid, news)
-            return self._rows.at(now() - self._down_after()), answers.away
+            return read_only(self._rows.at(now() - self._down_after())), answers.away
 
     def _read(self, cell: Cell) -> _News:
         heard, images = self._heard.get(cell.uuid), self._images

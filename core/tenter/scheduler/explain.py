@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from tenter.contracts.scheduling import PlacementRequest
-from tenter.scheduler.packing import plain
+from tenter.scheduler.packing import plain, understood
 from tenter.scheduler.reasons import reasons
 from tenter.scheduler.recorded import Finalist, Recorded, Unreadable
 
@@ -38,7 +38,8 @@ def _readable(decision: Recorded, time: Time, show: Callable[[], Mapping[str, An
         "made_at": time(decision.made_at),
     }  # fmt: skip
     try:
-        return {**head, **show()}
+        with understood():
+            return {**head, **show()}
     except Unreadable as exc:
         return {**head, "error": exc.message}
 

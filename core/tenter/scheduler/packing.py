@@ -94,7 +94,7 @@ class Unpacked:
     """What ``Packer.packed`` made. Raises Unreadable."""
 
     def __init__(self, packed: bytes) -> None:
-        if packed[:2] != _MAGIC:
+        if packed[:2] != _MAGIC or len(packed) < 4:
             raise Unreadable("The record of a decision is damaged: it does not begin as one.")
         if packed[2] != FORMAT:
             raise Unreadable(
@@ -134,7 +134,7 @@ def understood() -> Any:
     """Within it, whatever a damaged record makes go wrong is Unreadable."""
     try:
         yield
-    except (ValueError, TypeError, KeyError, IndexError, AttributeError, zlib.error) as exc:
+    except (ValueError, TypeError, LookupError, AttributeError, OverflowError, MemoryError, zlib.error) as exc:
         raise Unreadable("The record of a decision is damaged.") from exc
 
 

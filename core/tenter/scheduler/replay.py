@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from oslo_config import cfg
 
+from tenter.scheduler.packing import understood
 from tenter.scheduler.recorded import Recorded
 from tenter.scheduler.sift import Filters, Refusal, Sieve, Sifted
 from tenter.scheduler.watched import Progress, Watched
@@ -71,9 +72,10 @@ class Replayed:
         }
 
 
+@understood()
 def replay(decision: Recorded, filters: Filters, weighers: Weighers, conf: cfg.ConfigOpts) -> Replayed:
     """Return what becomes of a recorded decision with these filters and weighers. Raises Unreadable if the record is
-    not whole."""
+    damaged or not whole."""
     table, alive = decision.table(), decision.looked_at()
     options = conf.scheduler
     sieve, closed = Sieve(filters), options.misbehaving_filters == "closed"

@@ -13,7 +13,7 @@ import numpy as np
 from tenter.contracts.filter import Filter, HostFilter, MaskFilter
 from tenter.contracts.scheduling import PlacementRequest
 from tenter.contracts.table import Coded, HostTable, Verdicts
-from tenter.plugins.guard import said
+from tenter.plugins.guard import said, shown
 from tenter.scheduler.watched import Progress
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ class Sieve:
                     run.ask(name, one, budget)
                 else:
                     run.apply(name, one.mask(table, request))
-            except Exception as exc:
+            except BaseException as exc:  # even SystemExit: it is raised in a thread of ours
                 LOG.exception("Filter %s failed", name)
                 run.misbehaves(name, FAILED, said(exc))
         return Sifted(np.flatnonzero(run.alive), run.refusals, run.stages)
@@ -139,13 +139,13 @@ class _Run:
         """Refuse what a mask filter refuses."""
         seen = self.left
         for condition in verdicts.conditions:
-            ok = condition.ok
+            ok, code = condition.ok, _text(condition.code)
             if not isinstance(ok, np.ndarray) or ok.shape != self.alive.shape or ok.dtype != np.bool_:
                 raise Misbehaved("its mask is no array of a truth value for each host")
             refused = (self.alive > ok).nonzero()[0]
             if len(refused):
                 figures = {key: _taken(value, refused, len(ok)) for key, value in condition.figures.items()}
-                self.refusals.append(Refusal(name, condition.code, refused, figures))
+                self.refusals.append(Refusal(name, code, refused, figures))
                 self.alive = self.alive & ok
                 self.left -= len(refused)
         self.stages.append(Stage(name, seen, self.left))
@@ -175,8 +175,8 @@ class _Run:
                 verdict = accepts(view(row), request)
                 if verdict.ok:
                     continue
-                code, figures = verdict.code, verdict.figures
-            except Exception as exc:
+                code, figures = _text(verdict.code), dict(verdict.figures)
+            except BaseException as exc:  # even SystemExit: this thread is ours
                 if not trouble:
                     LOG.exception("Filter %s failed on host %s", name, self._table.host[row])
                 trouble = said(exc)
@@ -195,8 +195,10 @@ class _Run:
 
     def _collect(self, name: str, refused: Mapping[str, tuple[list[int], list[Mapping[str, object]]]]) -> None:
         for code, (rows, each) in refused.items():
-            names = {key for figures in each for key in figures}
-            columns: dict[str, object] = {key: Each(figures.get(key) for figures in each) for key in sorted(names)}
+            names = {key for figures in each for key in figures if isinstance(key, str)}
+            columns: dict[str, object] = {
+                key: Each(_figure(figures.get(key)) for figures in each) for key in sorted(names)
+            }
             self._refuse(name, code, np.array(rows, np.int64), columns)
 
     def _refuse(self, name: str, code: str, rows: IntArray, figures: Mapping[str, object]) -> None:
@@ -207,10 +209,33 @@ class _Run:
             self.left -= len(rows)
 
 
+def _text(code: object) -> str:
+    if not isinstance(code, str):
+        raise Misbehaved("the code of its refusal is no text")
+    return code
+
+
+def _figure(value: Any, depth: int = 3) -> Any:
+    """Return a plugin's figure as it is, if it is plain; of anything else what it says."""
+    if value is None or isinstance(value, (str, int, float, np.generic)):
+        return value
+    if depth and isinstance(value, Mapping):
+        return {_said(key): _figure(each, depth - 1) for key, each in value.items()}
+    if depth and isinstance(value, (list, tuple, set, frozenset)):
+        return [_figure(each, depth - 1) for each in value]
+    return _said(value)
+
+
+def _said(value: object) -> str:
+    return value if isinstance(value, str) else shown(value)
+
+
 def _taken(value: object, rows: IntArray, length: int) -> object:
     """Return the figures of some rows: of a column theirs, else the one value that holds for all."""
     if isinstance(value, (np.ndarray, Coded)):
         if len(value) != length:
             raise Misbehaved("a column of figures has not a row for each host")
-        return value[rows] if isinstance(value, np.ndarray) else value.take(rows)
-    return value
+        if isinstance(value, Coded):
+            return value.take(rows)
+        return value[rows] if value.dtype != np.object_ else Each(map(_figure, value[rows]))
+    return _figure(value)

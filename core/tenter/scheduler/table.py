@@ -14,6 +14,9 @@ from tenter.contracts.table import Coded, HostTable, ImageColumns, ResourceColum
 
 T = TypeVar("T")
 NOTHING = Resource(0, 0)
+CODED = ("cell", "zone", "disabled_reason", "traits", "aggregates", "hypervisor")
+PLAIN = ("enabled", "up", "failed_builds", "instances", "io_ops")
+OF_CLASS = tuple(ResourceColumns.__dataclass_fields__)
 
 
 def coded(values: Iterable[T], key: Callable[[T], Hashable] = lambda value: value) -> Coded[T]:
@@ -47,6 +50,18 @@ def altered(thing: T, **changes: Any) -> T:
     copy.__dict__.update(thing.__dict__, **changes)
     copy.__dict__.pop("free", None)
     return copy
+
+
+def read_only(table: HostTable) -> HostTable:
+    """Return the table; whoever writes to one of its arrays gets a ValueError."""
+    images = table.images
+    for array in (
+        table.key, *(getattr(table, name) for name in PLAIN), *(getattr(table, name).codes for name in CODED),
+        *(getattr(of, name) for of in table.resources.values() for name in OF_CLASS), *table.metrics.values(),
+        *(() if images is None else (images.rows, images.codes, images.instances)),
+    ):  # fmt: skip
+        array.setflags(write=False)
+    return table
 
 
 def with_resource(columns: ResourceColumns, row: int, resource: Resource) -> ResourceColumns:

@@ -67,7 +67,7 @@ def weigh(
                 part *= multiplier / (high - low)
                 weighed.parts[name] = part
                 weighed.total += part
-        except Exception as exc:
+        except BaseException as exc:
             LOG.exception("Weigher %s failed; it is left out of this decision", name)
             weighed.troubles[name] = said(exc)
     return weighed

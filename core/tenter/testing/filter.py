@@ -13,8 +13,8 @@ import pytest
 from tenter.contracts.filter import ACCEPT, Filter, HostFilter, MaskFilter, Verdict
 from tenter.contracts.scheduling import HostView, PlacementRequest
 from tenter.contracts.table import Coded, Condition, HostTable, Verdicts
-from tenter.scheduler.table import table_of
-from tenter.testing.scheduling import Question, SchedulingConformance, alone, contents, others, read_only
+from tenter.scheduler.table import read_only, table_of
+from tenter.testing.scheduling import Question, SchedulingConformance, alone, contents, others
 
 CODE = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)*")
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import functools
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pytest
@@ -14,7 +13,7 @@ from hypothesis import strategies as st
 
 from tenter.contracts.scheduling import HostView, PlacementRequest
 from tenter.contracts.table import ON_REQUEST, HostTable
-from tenter.scheduler.table import table_of
+from tenter.scheduler.table import read_only, table_of
 from tenter.testing.general import PluginConformance
 from tenter.testing.strategies import examples, host_views, placement_requests
 
@@ -59,27 +58,9 @@ def _questions(cls: type[SchedulingConformance]) -> list[Question]:
     return examples(st.tuples(cls.hosts(), cls.requests()), 100)
 
 
-def read_only(table: HostTable) -> HostTable:
-    """Return the table; whoever writes to one of its arrays gets a ValueError."""
-    for array in _arrays(table):
-        array.setflags(write=False)
-    return table
-
-
 def alone(host: HostView) -> HostTable:
     """Return a table of one host."""
     return read_only(table_of([host]))
-
-
-def _arrays(value: object) -> Iterator[np.ndarray[Any, Any]]:
-    if isinstance(value, np.ndarray):
-        yield value
-    elif isinstance(value, Mapping):
-        for each in value.values():
-            yield from _arrays(each)
-    elif dataclasses.is_dataclass(value):
-        for field in dataclasses.fields(value):
-            yield from _arrays(getattr(value, field.name))
 
 
 def contents(value: object) -> object:

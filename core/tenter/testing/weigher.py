@@ -12,8 +12,8 @@ import pytest
 from tenter.contracts.scheduling import HostView, PlacementRequest
 from tenter.contracts.table import HostTable
 from tenter.contracts.weigher import ColumnWeigher, HostWeigher, Weigher
-from tenter.scheduler.table import table_of
-from tenter.testing.scheduling import Question, SchedulingConformance, alone, contents, others, read_only
+from tenter.scheduler.table import read_only, table_of
+from tenter.testing.scheduling import Question, SchedulingConformance, alone, contents, others
 
 CLOSE = 1e-12
 """By how much a weight may differ (relatively) from itself in another row: arrays are computed in other steps."""

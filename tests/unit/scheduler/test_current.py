@@ -366,3 +366,13 @@ def test_one_more_of_an_image_is_counted() -> None:
     assert other.at(0) == (ImageUse({"a": "1"}, 1),)
     assert set(map(repr, other.at(1))) == {repr(ImageUse({"a": "1"}, 3)), repr(ImageUse({"b": "2"}, 1))}
     assert first.at(1) == (ImageUse({"a": "1"}, 2),) and codes.values == [{"a": "1"}]
+
+
+def test_nobody_writes_to_what_others_decide_by(fabrics: Any) -> None:
+    fabric = fabrics(5)
+    fabric.add()
+    table = CurrentHosts(fabric.cells, fabric.api_db, lambda: DOWN_AFTER).table(fabric.cells.all())[0]
+    columns = table.resources["VCPU"]
+    for array in (table.enabled, table.up, table.key, table.zone.codes, columns.used, columns.free):
+        with pytest.raises(ValueError, match="read-only"):
+            array[:] = 0

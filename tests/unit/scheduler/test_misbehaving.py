@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
 from typing import Any
@@ -26,7 +27,7 @@ class Mask(MaskFilter):
 
     def mask(self, table: HostTable, request: PlacementRequest) -> Verdicts:
         found = self.answer(table) if callable(self.answer) else self.answer
-        if isinstance(found, Exception):
+        if isinstance(found, BaseException):
             raise found
         return found  # type: ignore[no-any-return]
 
@@ -37,8 +38,8 @@ class Rule(HostFilter):
     call: Any = None
 
     def accepts(self, host: HostView, request: PlacementRequest) -> Verdict:
-        self.call(host)
-        return ACCEPT
+        found = self.call(host)
+        return found if isinstance(found, Verdict) else ACCEPT
 
 
 class Column(ColumnWeigher):
@@ -65,6 +66,11 @@ NONSENSE = {
     "raises": (ZeroDivisionError("oh"), "oh (ZeroDivisionError)"),
     "nothing": (None, "'NoneType' object has no attribute 'conditions' (AttributeError)"),
     "too short": (lambda table: Verdicts().also(np.ones(1, np.bool_), "x.y"), "its mask is no array"),
+    "an exit": (SystemExit(3), "3 (SystemExit)"),
+    "an interrupt": (KeyboardInterrupt(), "KeyboardInterrupt"),
+    "a code that is no text": (
+        lambda table: Verdicts().also(table.every(False), ["x"]), "the code of its refusal is no text",  # type: ignore[arg-type]
+    ),
     "no truth values": (lambda table: Verdicts().also(np.ones(len(table)), "x.y"), "its mask is no array"),
     "short figures": (
         lambda table: Verdicts().also(table.every(False), "x.y", n=np.ones(1)), "a column of figures has not a row",
@@ -84,6 +90,52 @@ def test_a_mask_that_is_none(world: World, name: str, closed: bool) -> None:
     assert words in troubles(decision)["Mask"]
     if closed:
         assert "2 of 2 by Mask: filter.failed" in decision.why()
+
+
+def _raise(exc: BaseException) -> Any:
+    raise exc
+
+
+VERDICTS: dict[str, tuple[Any, str]] = {
+    "exits": (lambda: _raise(SystemExit(3)), "3 (SystemExit)"),
+    "interrupts": (lambda: _raise(KeyboardInterrupt()), "KeyboardInterrupt"),
+    "code": (lambda: Verdict(False, ["x"]), "the code of its refusal is no text"),  # type: ignore[arg-type]
+    "no figures": (lambda: Verdict(False, "x", None), "not iterable"),  # type: ignore[arg-type]
+    "a list of figures": (lambda: Verdict(False, "x", [1, 2]), "cannot convert"),  # type: ignore[arg-type]
+}
+
+
+@pytest.mark.parametrize("name", VERDICTS)
+def test_a_rule_that_exits_or_answers_nonsense(world: World, name: str) -> None:
+    world.views = {"c1": [view("h1"), view("h2")]}
+    rule = Rule(world.setup)
+    answer, words = VERDICTS[name]
+    rule.call = lambda host: answer()
+    decision = world.scheduler("compute", filters=[rule]).select(ask())
+    assert hosts_of(decision) == set()
+    assert words in troubles(decision)["Rule"]
+    assert "2 of 2 by Rule: filter.failed" in decision.why()
+
+
+def test_figures_of_any_kind_can_be_told(world: World) -> None:
+    class Mute:
+        def __str__(self) -> str:
+            raise RuntimeError("mute")
+
+        __repr__ = __str__
+
+    circle: list[Any] = []
+    circle.append(circle)
+    figures = {"a": circle, "b": Mute(), "c": itertools.count(), 5: 1, "d": {"e": Mute()}, "n": 4}
+    world.views = {"c1": [view("h1"), view("h2")]}
+    rule, mask = Rule(world.setup), Mask(world.setup)
+    rule.call = lambda host: Verdict(host.host == "h1", "x.y", figures)
+    mask.answer = lambda table: Verdicts().also(
+        table.among(["h2"]), "x.z", **{str(name): value for name, value in figures.items()}
+    )
+    decision = world.scheduler(filters=[mask, rule]).select(ask())
+    assert [(reason["code"], reason["figures"]["n"]) for reason in decision.counts()] == [("x.z", 4), ("x.y", 4)]
+    assert "an object of class Mute" in decision.host_by_host() and not troubles(decision)
 
 
 @pytest.mark.parametrize("closed", [True, False])
@@ -135,7 +187,12 @@ def test_a_weigher_that_never_comes_back_is_left_out(world: World) -> None:
 
 @pytest.mark.parametrize(
     "answer",
-    [lambda table: np.ones(1), lambda table: np.full(len(table), np.inf), lambda table: np.array([1.7e308, -1.7e308])],
+    [
+        lambda table: _raise(SystemExit(3)),
+        lambda table: np.ones(1),
+        lambda table: np.full(len(table), np.inf),
+        lambda table: np.array([1.7e308, -1.7e308]),
+    ],
 )
 def test_a_column_of_weights_that_is_none_is_left_out(world: World, answer: Any) -> None:
     world.views = {"c1": [view("h1", ram=1000), view("h2", ram=3000)]}

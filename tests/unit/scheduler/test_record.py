@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import threading
 from collections.abc import Iterator
@@ -29,11 +30,12 @@ from tenter.contracts.scheduling import (
     ServerGroup,
 )
 from tenter.contracts.table import Coded, HostTable, Verdicts
-from tenter.scheduler import record, recorded, snapshot
+from tenter.scheduler import explain, record, recorded, snapshot
 from tenter.scheduler.decision import Decision, Lost
 from tenter.scheduler.packing import Packer, Unpacked, Unreadable
 from tenter.scheduler.record import Recorder
 from tenter.scheduler.recorded import Recorded, _request
+from tenter.scheduler.replay import replay
 from tenter.scheduler.snapshot import Base, Snapshot, changed
 from tenter.scheduler.table import table_of
 from tenter.scheduler.usage import claimed
@@ -327,6 +329,21 @@ def test_records_that_cannot_be_read_say_so(fabric: Fabric) -> None:
             _ = Recorded(replace(row, body=body), fabric.db).stages
     with pytest.raises(Unreadable, match="is not there"):
         Recorded(replace(row, snapshot_uuid="gone"), fabric.db).host(0)
+
+
+def test_a_record_damaged_by_hand_says_so(fabric: Fabric) -> None:
+    fabric.kept(fabric.decide())
+    row = decisions.of_operation(fabric.db, "o")[0]
+    head = Unpacked(row.body).head
+    values: list[Any] = [None, [], "x", [[99]], {"a": 1}]
+    wrong = [{**head, name: value} for name in ("seen", "left", "refusals", "finalists", "chosen") for value in values]
+    for number, body in enumerate([*values, *wrong]):
+        damaged = Recorded(replace(row, body=Packer().packed(body)), fabric.db)
+        for shown in (explain.for_members(damaged), explain.for_administrators(damaged)):
+            assert shown["id"] == row.uuid and "damaged" in shown.get("error", "damaged")
+            assert number >= 10 or "error" in shown
+        with contextlib.suppress(Unreadable):
+            replay(damaged, [], [], fabric.world.conf)
 
 
 def test_nothing_is_recorded_where_nothing_is_kept(fabric: Fabric) -> None:

@@ -41,6 +41,11 @@ def create(api: Api, hints: Any = None, who: str = "member", **server: Any) -> A
     return api.call("POST", "/servers", body, who=who)
 
 
+def nested(depth: int) -> list[Any]:
+    """Return lists in each other."""
+    return [nested(depth - 1)] if depth > 1 else []
+
+
 def refused(api: Api, answer: Any, *names: str) -> None:
     assert answer.status_code == 400, answer.text
     message = answer.json["badRequest"]["message"]
@@ -99,6 +104,8 @@ def test_what_is_well_formed_is_recorded(api: Api) -> None:
         ({"query": '["and", ["or", ["like", 1]]]'}, "query"),
         ({"query": '["not",' * 40 + "[]" + "]" * 40}, "query"),
         ({"query": "[" * 100000}, "query"),
+        ({"force_hosts": nested(300)}, "force_hosts"),
+        ({"anything": {"a": nested(32)}}, "anything"),
         ({"same_host": NOBODY}, "same_host"),
         ({"different_host": [NOBODY]}, "different_host"),
         ({"same_host": "node1"}, "same_host"),
