@@ -14,7 +14,7 @@ import numpy as np
 from tenter.contracts.scheduling import Aggregate, ImageUse
 from tenter.contracts.table import Coded, HostTable, ResourceColumns
 from tenter.scheduler import images as image_columns
-from tenter.scheduler.rows import Codes, Rows, hypervisor_of, in_order, parts_of, resources_of, zone_of
+from tenter.scheduler.rows import Codes, Rows, codebook, hypervisor_of, in_order, parts_of, resources_of, zone_of
 from tenter.scheduler.table import NOTHING, altered, resource_columns
 from tenter.store.host_feed import HostRecord
 
@@ -33,6 +33,22 @@ def kept(rows: Rows, keep: BoolArray) -> Rows:
     own: dict[str, Any] = {name: getattr(rows, name)[places] for name in OWN}
     order, halves = in_order(table.key[:, 0])
     return replace(rows, table=table, own_zone=rows.own_zone.take(places), order=order, halves=halves, **own)
+
+
+def recoded(rows: Rows) -> Rows:
+    """Return the rows with codes of their own, which have no values but theirs."""
+    codes = codebook()
+
+    def anew(name: str, column: Coded[Any]) -> Coded[Any]:
+        used, places = np.unique(column.codes, return_inverse=True)
+        numbers = np.array([codes[name].code(column.values[code]) for code in used.tolist()], np.int32)
+        return Coded(numbers[places], codes[name].values)
+
+    changed: dict[str, Any] = {name: anew(name, getattr(rows.table, name)) for name in CODED}
+    if (images := rows.table.images) is not None:
+        of_images = anew("images", Coded(images.codes, images.values))
+        changed["images"] = replace(images, codes=of_images.codes, values=of_images.values)
+    return replace(rows, table=altered(rows.table, **changed), own_zone=anew("own_zone", rows.own_zone), codes=codes)
 
 
 def joined(first: Rows, second: Rows) -> Rows:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from tenter.cells import Cell, Cells
 from tenter.contracts.table import HostTable
-from tenter.scheduler.changes import Change, joined, kept
+from tenter.scheduler.changes import Change, joined, kept, recoded
 from tenter.scheduler.needs import Needs, nothing
 from tenter.scheduler.rows import Aggregates, Rows, rows_of
 from tenter.scheduler.table import read_only
@@ -99,7 +99,7 @@ class CurrentHosts:
         if news.whole:
             others = self._rows.table.cell.where(lambda uuid: uuid != cell_uuid)
             new = self._made(cell_uuid, news.feed.hosts)
-            self._rows = joined(kept(self._rows, others), new) if others.any() else new
+            self._rows = joined(recoded(kept(self._rows, others)), new) if others.any() else new
         elif news.feed.hosts or news.feed.gone:
             self._change(cell_uuid, news.feed)
         if news.signs:

@@ -35,13 +35,22 @@ def for_administrators(
 def _readable(decision: Recorded, time: Time, show: Callable[[], Mapping[str, Any]]) -> dict[str, Any]:
     head = {
         "id": decision.uuid, "operation": decision.operation_uuid, "server": decision.instance_uuid,
-        "made_at": time(decision.made_at),
+        "made_at": _at(decision, time),
     }  # fmt: skip
     try:
         with understood():
             return {**head, **show()}
     except Unreadable as exc:
         return {**head, "error": exc.message}
+
+
+def _at(decision: Recorded, time: Time) -> Any:
+    """Return when a decision was made; None if that is no time."""
+    try:
+        with understood():
+            return time(decision.made_at)
+    except Unreadable:
+        return None
 
 
 def _by_count(decision: Recorded) -> dict[str, Any]:

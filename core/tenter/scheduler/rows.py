@@ -34,7 +34,8 @@ def zone_of(record_zone: str, aggregates: Sequence[Aggregate]) -> str:
 
 @dataclass
 class Codes:
-    """The codes of a column's values; they only grow, so that those of older tables stay good."""
+    """The codes of a column's values; they only grow, so that those of older tables stay good. Where a column is made
+    anew, so are they: else what no host has any more would be kept, and gone through, for ever."""
 
     key: Callable[[Any], Hashable]
     values: list[Any] = field(default_factory=list)
@@ -58,7 +59,8 @@ def _itself(value: Hashable) -> Hashable:
     return value
 
 
-def _codebook() -> dict[str, Codes]:
+def codebook() -> dict[str, Codes]:
+    """Return codes for each column, which have no values yet."""
     plain = ("cell", "own_zone", "zone", "disabled_reason", "traits")
     keys: dict[str, Callable[[Any], Hashable]] = {
         "aggregates": repr,
@@ -116,10 +118,9 @@ class Rows:
         """Return the rows with other aggregates, and the zones that these make."""
         held = [aggregates.get(host, ()) for host in self.table.host]
         zones = [zone_of(self.own_zone[row], of_host) for row, of_host in enumerate(held)]
-        table = replace(
-            self.table, aggregates=self.codes["aggregates"].column(held), zone=self.codes["zone"].column(zones)
-        )
-        return replace(self, table=table)
+        codes = {**self.codes, **{name: of for name, of in codebook().items() if name in ("aggregates", "zone")}}
+        table = replace(self.table, aggregates=codes["aggregates"].column(held), zone=codes["zone"].column(zones))
+        return replace(self, table=table, codes=codes)
 
     def row_of(self, uuid: str) -> int | None:
         """Return the row of a node, None if it has none."""
@@ -139,7 +140,7 @@ def rows_of(
 ) -> Rows:
     """Return the rows of these records, each in the cell at its place of ``cell_uuids``. ``images``: whether what
     instances were made of is kept."""
-    codes = _codebook()
+    codes = codebook()
     held = [aggregates.get(record.host, ()) for record in records]
     shown, of_parts = _shown(records)
     metrics = sorted({name for record in records for name in record.metrics})

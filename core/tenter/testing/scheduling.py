@@ -6,6 +6,7 @@ import copy
 import dataclasses
 import functools
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pytest
@@ -48,9 +49,7 @@ class SchedulingConformance(PluginConformance):
     def test_needs_are_known(self, ready: Any) -> None:
         """What it needs are columns that are kept on request; any other name would be one that nobody looks for."""
         assert isinstance(ready.needs, frozenset), f"needs is {ready.needs!r}, which is no frozenset"
-        assert ready.needs <= ON_REQUEST, (
-            f"it needs {sorted(ready.needs)} of {sorted(ON_REQUEST)}"
-        )
+        assert ready.needs <= ON_REQUEST, f"it needs {sorted(ready.needs)} of {sorted(ON_REQUEST)}"
 
 
 @functools.cache

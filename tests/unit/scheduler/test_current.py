@@ -376,3 +376,25 @@ def test_nobody_writes_to_what_others_decide_by(fabrics: Any) -> None:
     for array in (table.enabled, table.up, table.key, table.zone.codes, columns.used, columns.free):
         with pytest.raises(ValueError, match="read-only"):
             array[:] = 0
+
+
+def test_values_that_no_host_has_any_more_are_forgotten(fabrics: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(current, "GLANCE", 0.0)
+    fabric = fabrics(6)
+    while {cell for cell, _ in fabric.hosts.values()} != {"c1", "c2"}:
+        fabric.add()
+    host, cell, values = fabric.some()
+    aggregates.add_host(fabric.api_db, fabric.aggregate.id, host, lambda moves: None)
+    kept = CurrentHosts(fabric.cells, fabric.api_db, lambda: DOWN_AFTER)
+    cells = fabric.cells.all()
+    for number in range(20):
+        aggregates.set_metadata(fabric.api_db, fabric.aggregate.id, {"n": str(number)}, lambda moves: None)
+        services.update_service(fabric.dbs[cell], values["service"], disabled_reason=f"reason {number}")
+        table = kept.table(cells)[0]
+    assert len(table.aggregates.values) == 2
+    before = rows_of(table)
+    monkeypatch.setattr(current, "RENEWED", -1.0)
+    for _ in cells:
+        anew = kept.table(cells)[0]
+    assert len(anew.disabled_reason.values) <= 3
+    assert rows_of(anew) == rows_of(table) == before

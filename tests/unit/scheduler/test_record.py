@@ -41,6 +41,7 @@ from tenter.scheduler.table import table_of
 from tenter.scheduler.usage import claimed
 from tenter.store import decisions
 from tenter.store.api_schema import host_snapshots
+from tenter.store.columns import iso
 from tenter.store.engine import Database
 from tests.unit.scheduler.test_pipeline import World, ask, view
 from tests.unit.store.conftest import any_api_db, api_db, postgres_url
@@ -342,6 +343,8 @@ def test_a_record_damaged_by_hand_says_so(fabric: Fabric) -> None:
         for shown in (explain.for_members(damaged), explain.for_administrators(damaged)):
             assert shown["id"] == row.uuid and "damaged" in shown.get("error", "damaged")
             assert number >= 10 or "error" in shown
+        never = Recorded(replace(row, made_at=1e300 * (number - 2)), fabric.db)
+        assert (explain.for_members(never, iso)["made_at"] is None) == (number != 2)
         with contextlib.suppress(Unreadable):
             replay(damaged, [], [], fabric.world.conf)
 
