@@ -22,7 +22,7 @@ OPTS = [
     cfg.IntOpt("host_subset_size", default=1, min=1,
                help="A server goes to one of that many of the best hosts, taken at random: with more than 1, decisions "
                     "that are made at once meet less often."),
-    cfg.FloatOpt("filter_budget", default=1.0, min=0.01, max=3600,
+    cfg.FloatOpt("filter_budget", default=5.0, min=0.01, max=3600,
                  help="Seconds that one filter or weigher may take for one decision. One that takes longer counts as "
                       "misbehaving; one that does not come back at all is not asked for a minute."),
     cfg.StrOpt("misbehaving_filters", default="closed", choices=["closed", "skipped"],

@@ -67,7 +67,7 @@ class ImagePropertiesFilter(MaskFilter):
         wanted = {place: _canonical(name, asked[name]) for place, name in enumerate(_ALIASES) if name in asked}
         guests = self._guests_of(table.hypervisor.values)
         runs = Coded(table.hypervisor.codes, guests)
-        ok = runs.where(lambda kinds: any(all(kind[place] == text for place, text in wanted.items()) for kind in kinds))
+        ok = runs.where(lambda kinds: any(_is(kind, wanted) for kind in kinds))
         host = Coded(runs.codes, [[list(kind) for kind in kinds] for kinds in guests])
         verdicts = ACCEPT_ALL.also(ok, "image_property.unsupported", asked=asked, host=host)
         version = _property(properties, "img_hv_requested_version")
@@ -87,6 +87,11 @@ class ImagePropertiesFilter(MaskFilter):
             guests = [list(supported(each)) for each in hypervisors]
             self._known = hypervisors, guests
         return guests
+
+
+def _is(kind: Sequence[str], wanted: Mapping[int, str]) -> bool:
+    """Return whether a kind of guest, which may be told in part, has what is wanted at its places."""
+    return all(place < len(kind) and kind[place] == text for place, text in wanted.items())
 
 
 def supported(hypervisor: Hypervisor) -> Iterator[tuple[str, ...]]:

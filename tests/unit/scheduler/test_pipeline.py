@@ -54,6 +54,7 @@ class World:
     def __init__(self, tmp_path: Path) -> None:
         (tmp_path / "empty.conf").touch()
         self.conf = new_conf([str(tmp_path / "empty.conf")], tmp_path)
+        self.conf.set_override("filter_budget", 60.0, group="scheduler")  # this machine may be busy
         self.setup = PluginSetup(self.conf, tmp_path)
         for name in ("cpu", "ram", "disk"):
             self.conf.register_opts(list(CLASSES[name].options), group="weighers")
