@@ -163,7 +163,7 @@ _BECAME = {
 }
 
 _REMEDIES = (
-    (".short", "A smaller flavor, or hosts with more free: openstack hypervisor list --long"),
+    (".short", "A smaller flavor, or hosts with more free: tenter status"),
     ("host.down", "See which computes give no sign of life: tenter status"),
     ("host.disabled", "Enable hosts again: openstack compute service set --enable HOST nova-compute"),
     ("zone.other", "Ask for another zone, or for none: openstack availability zone list"),

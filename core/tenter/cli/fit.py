@@ -26,7 +26,7 @@ FITS, FITS_NOT = 0, 2
 def run(args: argparse.Namespace) -> int:
     """Print how many fit, why no more, and what would; return 0 if as many fit as are wanted, else 2.
 
-    Raises NotFound if there is no such flavor, Invalid for what is malformed.
+    Raises NotFound if there is no such flavor or host, Invalid for what is malformed.
     """
     conf = config.read(args)
     require_api_database(conf)
@@ -45,6 +45,13 @@ def _ask(fabric: Fabric, args: argparse.Namespace) -> dict[str, Any]:
         flavor, args.project or "", args.count, properties=_pairs(args.property), zone=args.zone,
         hints=_pairs(args.hint), spec={"forced_host": args.on_host},
     )  # fmt: skip
+    reasons = found.last.counts()
+    if (
+        args.on_host
+        and not found.last.scope.away
+        and [(one["code"], one["hosts"]) for one in reasons] == [("host.other", found.last.seen)]
+    ):
+        raise errors.NotFound(f"There is no host {args.on_host!r}: 'tenter status' shows them.")
     return as_json(found, hosts=True)
 
 

@@ -91,7 +91,8 @@ def _print(console: Console, decision: Recorded, found: Replayed) -> None:
         say(f"and {len(found.changed) - SHOWN} more hosts; --json shows all.")
     for name, trouble in found.troubles.items():
         say(f"{name} misbehaved: {trouble}")
-    say("The same." if found.same else f"It changes; hosts that are judged otherwise: {len(found.changed)}.")
+    judged = f"hosts that are judged otherwise: {len(found.changed)}" if found.changed else "another host is chosen"
+    say("The same." if found.same else f"It changes; {judged}.")
 
 
 def _pair(found: tuple[int, int] | None) -> tuple[str, str]:

@@ -78,6 +78,7 @@ def test_explain(place: Place) -> None:
         f"operation {failed}: not placed; hosts looked at: 3, passed: 0.",
         "2 of 3 by ResourceFilter: ram.short (asked 5000, at most 1000 free)",
         "asked 5000, free 50",
+        "hosts with more free: tenter status",
         "tenter replay " + SERVER,
     ):
         assert words in out, out
@@ -93,6 +94,19 @@ def test_explain(place: Place) -> None:
     assert place.run("explain", "nobody")[::2] == (
         1, "tenter: There is no server called 'nobody'; of one that is gone, give its id.\n",
     )  # fmt: skip
+
+
+def test_replay_by_another_weight(place: Place, tmp_path: Path) -> None:
+    place.decide(resources={"MEMORY_MB": 10})
+    other = tmp_path / "other.conf"
+    other.write_text("")
+    then = json.loads(place.run("replay", SERVER, "--json", "--with-config", other)[1])["chosen"]["then"]
+    sign, now = ("", "node2") if then == "node1" else ("-", "node1")
+    other.write_text(f"[scheduler]\nweighers = RAMWeigher\n[weighers]\nram_weight_multiplier = {sign}1\n")
+    code, out, err = place.run("replay", SERVER, "--with-config", other)
+    assert (code, err) == (0, ""), err
+    assert f"Chosen then: {then}; now: {now}." in out
+    assert out.strip().endswith("It changes; another host is chosen.")
 
 
 def test_replay(place: Place, tmp_path: Path) -> None:

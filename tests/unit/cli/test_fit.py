@@ -36,3 +36,8 @@ def test_it_fits_or_not_and_what_would(cloud: Cloud, capsys: pytest.CaptureFixtu
     assert code == 2
     assert f"{answer['fits']} would fit now." in said and "cpu.short" in said
     assert "the nearest first" in said and "VCPU " in said
+
+
+def test_a_host_that_there_is_not_is_said_to_be_none(cloud: Cloud, capsys: pytest.CaptureFixture[str]) -> None:
+    code, said = fit(cloud, capsys, "--flavor", "m1.nano", "--on-host", "nowhere")
+    assert code == 1 and "There is no host 'nowhere'" in said
