@@ -17,7 +17,7 @@ from tenter import errors
 from tenter.bus import PollingBus
 from tenter.cli import config, state
 from tenter.operations.fabric import Fabric, has_api_database, open_fabric, shared_dir
-from tenter.store import aggregates, api_schema, cell_schema, host_feed, operations, presence
+from tenter.store import aggregates, api_schema, cell_schema, host_feed, instances, operations, presence
 from tenter.store.engine import Database, now
 
 MOST_OPERATIONS = 20
@@ -75,6 +75,10 @@ def _look(fabric: Fabric, found: _Found) -> None:
     _services(fabric.api_db, api_schema.services, down_after, "", found)
     _operations(fabric.api_db, api_schema.operations, found)
     zones = aggregates.zones(fabric.api_db)
+    lost = sa.select(sa.func.count()).where(api_schema.places.c.state == instances.LOST)
+    with fabric.api_db.read() as connection:
+        if count := connection.execute(lost).scalar_one():
+            found.servers["error"] = count
     for cell in fabric.cells.all():
         try:
             _services(cell.db, cell_schema.services, down_after, cell.name, found)

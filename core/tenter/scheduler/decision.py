@@ -15,7 +15,7 @@ from tenter import errors
 from tenter.cells import Cell
 from tenter.contracts.scheduling import HostView, PlacementRequest
 from tenter.contracts.table import HostTable
-from tenter.scheduler.reasons import in_words, reasons
+from tenter.scheduler.reasons import in_words, plain, reasons
 from tenter.scheduler.sift import Refusal, Sifted
 from tenter.scheduler.weigh import Weighed
 
@@ -124,7 +124,7 @@ class Decision:
         lines: list[str] = []
         for refusal in self.sifted.refusals:
             for place, row in enumerate(refusal.rows[: _NAMED - len(lines)].tolist()):
-                figures = ", ".join(f"{name} {value}" for name, value in refusal.of(place).items())
+                figures = ", ".join(f"{name} {plain(value)}" for name, value in refusal.of(place).items())
                 words = f"{self.table.host[row]}: {refusal.filter}: {refusal.code}"
                 lines.append(words + (f" ({figures})" if figures else ""))
         if (more := self.seen - len(self.sifted.rows) - len(lines)) > 0:

@@ -48,12 +48,19 @@ def in_words(reason: Mapping[str, Any], seen: int) -> str:
     return words + (f" ({figures})" if figures else "")
 
 
+def plain(value: Any) -> str:
+    """Return a figure as it is written in a sentence: what stands in a list is separated by spaces."""
+    if isinstance(value, (set, frozenset)):
+        value = sorted(value, key=str)
+    return " ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
+
+
 def _figure_in_words(name: str, value: Any) -> str:
     if isinstance(value, Mapping):
         low, high = _short(value[LEAST]), _short(value[MOST])
         return f"at most {high} free" if name == FREE else f"{name} {low} to {high}"
     if isinstance(value, list):
-        return f"{name} {' '.join(map(str, value))}"
+        return f"{name} {plain(value)}"
     return f"at most {_short(value)} free" if name == FREE else f"{name} {_short(value)}"
 
 

@@ -186,6 +186,12 @@ def test_why_is_short_and_names_no_host(world: World) -> None:
     assert "secret-5: Always" in fault["details"] and "tenter explain i" in fault["details"]
 
 
+def test_lists_are_written_as_words(world: World) -> None:
+    world.views = {"c1": [view("node1")]}
+    error = no_valid_host(world.scheduler(filters=[Telling(world.setup)]).select(ask()))
+    assert "traits CUSTOM_A node1," in error.details["explanation"]
+
+
 def test_hosts_on_which_a_build_failed_are_not_named() -> None:
     error = all_failed({"node1": "node1 has no image", "node11": "node11 has no image", "a.b": "Full."}, "i")
     assert str(error) == (
