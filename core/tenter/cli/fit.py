@@ -77,7 +77,7 @@ def _pairs(given: list[str]) -> dict[str, str]:
 
 def _print(console: Console, answer: dict[str, Any]) -> None:
     fits, wanted = answer["fits"], answer["wanted"]
-    many = f"at least {fits}" if answer["at_least"] else str(fits)
+    many = f"At least {fits}" if answer["at_least"] else str(fits)
     console.print(f"{many} would fit now." if fits else "None would fit now.", highlight=False)
     if answer["cells_away"]:
         console.print(f"{answer['cells_away']} cells are away and were not asked.", highlight=False)
