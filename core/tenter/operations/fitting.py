@@ -61,10 +61,10 @@ def as_json(found: DryRun, hosts: bool) -> dict[str, Any]:
     answer: dict[str, Any] = {
         "wanted": found.wanted,
         "fits": found.fits,
-        "at_least": found.fits == found.tried,
+        "at_least": found.at_least,
         "hosts_looked_at": found.last.seen,
         "cells_away": len(found.last.scope.away),
-        "reasons": found.last.counts() if found.fits < found.tried else [],
+        "reasons": [] if found.at_least else found.last.counts(),
         "changes": [
             {"what": change.what, "sentence": change.sentence, "size": round(change.size, 4), **change.details}
             for change in found.changes

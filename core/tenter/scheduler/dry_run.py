@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -16,6 +17,9 @@ MOST = 100
 
 MOST_TRIES = 200
 """How many changed requests are tried for one answer."""
+
+LONGEST = 10.0
+"""Seconds after which no more changes are tried."""
 
 MOST_SHOWN = 10
 """How many changes are told."""
@@ -34,12 +38,13 @@ class Change:
 
 @dataclass(frozen=True)
 class DryRun:
-    """``fits`` of ``tried`` equal servers would find a host now, on ``hosts``, by name; ``last`` is the last decision,
-    which says why no more do. ``changes`` are the nearest by which ``wanted`` would fit, if they do not."""
+    """``fits`` equal servers would find a host now, on ``hosts``, by name; ``at_least``: there may be more. ``last`` is
+    the last decision, which says why no more do. ``changes`` are the nearest by which ``wanted`` would fit, if they do
+    not."""
 
     wanted: int
-    tried: int
     fits: int
+    at_least: bool
     hosts: Mapping[str, int]
     last: Decision
     changes: list[Change]
@@ -48,13 +53,13 @@ class DryRun:
 def dry_run(scheduler: Scheduler, request: PlacementRequest, wanted: int | None = None) -> DryRun:
     """Return how many servers that ask for this would fit now (of ``wanted``, or of up to ``MOST``), and what would
     have to be asked instead if not even the wanted number does (default: one)."""
-    tried = wanted or MOST
-    decisions = scheduler.select_many(request, tried)
+    decisions = scheduler.select_many(request, wanted or MOST)
     best = [next(decision.candidates, None) for decision in decisions]
     hosts = Counter(candidate.view.host for candidate in best if candidate is not None)
     need, fits = wanted or 1, sum(hosts.values())
-    changes = [] if fits >= need else _Search(scheduler, request, need, decisions[-1]).changes()
-    return DryRun(need, tried, fits, dict(hosts), decisions[-1], changes)
+    at_least = best[-1] is not None
+    changes = [] if fits >= need or at_least else _Search(scheduler, request, need, decisions[-1]).changes()
+    return DryRun(need, fits, at_least, dict(hosts), decisions[-1], changes)
 
 
 class _Search:
@@ -62,7 +67,7 @@ class _Search:
 
     def __init__(self, scheduler: Scheduler, request: PlacementRequest, wanted: int, last: Decision) -> None:
         self._scheduler, self._request, self._wanted, self._last = scheduler, request, wanted, last
-        self._left = MOST_TRIES
+        self._left, self._until = MOST_TRIES, time.monotonic() + LONGEST
 
     def changes(self) -> list[Change]:
         """Return the changes that are enough, the smallest first."""
@@ -73,7 +78,7 @@ class _Search:
         return sorted(found, key=lambda change: change.size)[:MOST_SHOWN]
 
     def _fits(self, request: PlacementRequest) -> bool:
-        if self._left <= 0:
+        if self._left <= 0 or time.monotonic() > self._until:
             return False
         self._left -= 1
         decisions = self._scheduler.select_many(request, self._wanted)

@@ -4,6 +4,7 @@ whether that holds."""
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
@@ -75,7 +76,8 @@ class Scheduler:
 
     def select_many(self, request: PlacementRequest, count: int, cell_uuid: str | None = None) -> list[Decision]:
         """Return the decisions for ``count`` equal instances: those that as many single ones would come to if each were
-        claimed before the next. The last of them may have no candidates; then there are no more."""
+        claimed before the next. There are fewer if the last has no candidates, or if they take longer than one plugin
+        may."""
         cells = [self._cells.get(cell_uuid)] if cell_uuid is not None else self._cells.enabled()
         disabled = 0 if cell_uuid is not None else sum(cell.disabled for cell in self._cells.all())
         table, away = self._hosts.table(cells)
@@ -101,13 +103,14 @@ class Scheduler:
         seen = int(np.count_nonzero(alive))
         sifted = sift(table, request, alive)
         decisions: list[Decision] = []
+        until = time.monotonic() + options.filter_budget
         while True:
             weighed = weigh(table, sifted.rows, request, self._weighers, progress, stalled)
             order = best_first(weighed.total, self._chance.rng, options.host_subset_size)
             decision = Decision(request, table, seen, sifted, weighed, scope, order, self._cells.get)
             decisions.append(decision)
             best = next(decision.candidates, None)
-            if len(decisions) == count or best is None:
+            if len(decisions) == count or best is None or time.monotonic() > until:
                 return decisions
             table, before = claimed(table, best.row, request), request
             request = _one_more(request, best.view.host)
