@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.helpers import postgres
 from tests.helpers.cloud import Cloud
 
 MakeCloud = Callable[..., Cloud]
@@ -19,6 +20,16 @@ def fresh_state(tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("fresh") / "state"
     Cloud(directory).start().stop()
     return directory
+
+
+@pytest.fixture(scope="session")
+def postgres_url() -> Iterator[str]:
+    """The URL of a database of a PostgreSQL server, which is started for it."""
+    if postgres.programs() is None:
+        pytest.skip("PostgreSQL's programs are not installed (apt install postgresql)")
+    pytest.importorskip("psycopg")
+    with postgres.server() as url:
+        yield url
 
 
 @pytest.fixture

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import gc
 import random
-import subprocess
 import sys
 import tempfile
 import time
@@ -210,15 +209,7 @@ def packed(directory: Path, processes: int, clients: int) -> tuple[claiming.Came
     fleet = Fleet(1000, used=0.0, down=0.0, sizes=SMALL, ratios={"VCPU": 1.0, "MEMORY_MB": 1.0, "DISK_GB": 1.0})
     api_db, db = databases(directory, fleet)
     urls = [sqlite_url(directory / f"{which}.sqlite") for which in ("api", "cell")]
-    root = Path(__file__).parents[2]
-    command = [sys.executable, "-m", "tests.helpers.claiming", *urls, str(clients // processes)]
-    running = [subprocess.Popen([*command, str(1000 * n)], cwd=root, stdout=subprocess.PIPE) for n in range(processes)]
-    came = claiming.Came()
-    import json
-
-    for one in running:
-        said = json.loads(one.communicate()[0])
-        came = claiming.Came(*(getattr(came, name) + said[name] for name in ("claims", "tries", "memory")))
+    came = claiming.claim_in_processes(*urls, processes, clients)
     wrong = len(claiming.over_capacity(db))
     api_db.close()
     db.close()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import random
+import subprocess
 import sys
 import tempfile
 import uuid as uuidlib
@@ -81,7 +82,8 @@ class Client:
 
     def _claim(self, flavor: tuple[int, int, int]) -> bool:
         request = PlacementRequest(str(uuidlib.uuid4()), "project", amounts(flavor))
-        for candidate in self._scheduler.select(request).candidates:
+        lost = 0
+        while (candidate := next(self._scheduler.select(request, lost=lost).candidates, None)) is not None:
             found = fit(candidate.view, request)
             assert isinstance(found, Fit)
             self.came.tries += 1
@@ -89,6 +91,7 @@ class Client:
                 with self._db.write() as connection:
                     claims.take(connection, request.instance_uuid, found.wanted)
             except claims.ClaimLost:
+                lost += 1
                 continue
             self.came.claims += 1
             self.came.memory += flavor[1]
@@ -106,6 +109,25 @@ def claim(api_url: str, cell_url: str, clients: int, seed: int) -> Came:
     for db in (api_db, cell_db):
         db.close()
     return Came(*(sum(getattr(one, name) for one in each) for name in ("claims", "tries", "memory")))
+
+
+def claim_in_processes(api_url: str, cell_url: str, processes: int, clients: int) -> Came:
+    """Let clients claim in several processes, ``clients`` in all; return what all came to."""
+    command = [sys.executable, "-m", "tests.helpers.claiming", api_url, cell_url, str(clients // processes)]
+    root = Path(__file__).parents[2]
+    running = [subprocess.Popen([*command, str(1000 * n)], cwd=root, stdout=subprocess.PIPE) for n in range(processes)]
+    came = Came()
+    try:
+        for one in running:
+            out, _ = one.communicate(timeout=240)
+            assert one.returncode == 0, "a process of clients failed"
+            said = json.loads(out)
+            came = Came(*(getattr(came, name) + said[name] for name in ("claims", "tries", "memory")))
+    finally:
+        for one in running:
+            one.kill()
+            one.wait()
+    return came
 
 
 def over_capacity(db: Database) -> list[Any]:

@@ -10,9 +10,9 @@ LIBVIRT_PACKAGES="libvirt-daemon libvirt-daemon-driver-qemu libvirt-clients qemu
   libvirt-dev pkg-config gcc dnsmasq-base iproute2"
 # What building Debian packages needs: tools/debs.
 DEB_PACKAGES="build-essential debhelper dh-python lintian python3 python3-venv"
-# What the tests need besides: tools/model-check; containers of contrib_drivers/lxc; the packages, and a clean Debian to
-# install them into.
-TEST_PACKAGES="spin libc6-dev libvirt-daemon-driver-lxc busybox-static $DEB_PACKAGES mmdebstrap"
+# What the tests need besides: tools/model-check; containers of contrib_drivers/lxc; a database server, which they run
+# themselves; the packages, and a clean Debian to install them into.
+TEST_PACKAGES="spin libc6-dev libvirt-daemon-driver-lxc busybox-static postgresql $DEB_PACKAGES mmdebstrap"
 
 say() { printf '%s\n' "$*"; }
 die() { printf '%s: %s\n' "$(basename "$0")" "$*" >&2; exit 1; }

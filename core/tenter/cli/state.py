@@ -19,7 +19,7 @@ def prepare(state_dir: Path) -> None:
         state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
         probe = state_dir / ".writable"
         probe.touch()
-        probe.unlink()
+        probe.unlink(missing_ok=True)  # another process may look at the same time
     except OSError as exc:
         raise errors.Invalid(
             f"The state directory {state_dir} cannot be used: {exc.strerror}. Choose one with --state-dir."

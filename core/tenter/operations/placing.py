@@ -25,7 +25,7 @@ from tenter.store.operations import BATCH
 
 LOG = logging.getLogger(__name__)
 TURNS = 20
-"""How often a decision is made anew because others of the group took what it chose, before the step waits."""
+"""How often a decision is made anew because others took what it chose, before the step waits."""
 
 
 class TryAgain(Exception):
@@ -64,6 +64,9 @@ class Placing:
         """Decide. Raises TryAgain while a cell is away that must be asked, Invalid if the request is malformed."""
         self._context, self._row = context, row
         self._lost_parts: frozenset[str] = frozenset()
+        self._full = 0
+        """How many claims were lost because others were first."""
+
         self._api_db: Database = context.db if context.api_db is None else context.api_db
         self._grouped = server_groups.hinted(row["hints"]) is not None
         assert context.scheduler is not None
@@ -76,13 +79,16 @@ class Placing:
         self.decision = self._decide(first=True)
 
     def attempts(self) -> Iterator[Attempt]:
-        """Yield hosts to claim, best first. Raises TryAgain if others of the group are always faster, NoValidHost when
-        there is none left."""
+        """Yield hosts to claim, best first. Raises TryAgain if others are always faster, NoValidHost when there is none
+        left."""
         for _ in range(TURNS):
             for candidate in self.decision.candidates:
                 if not self._may_use(candidate):
                     break
+                full = self._full
                 yield from self._attempts_on(candidate)
+                if self._full > full:
+                    break  # what else was free then is likely to be gone too: it is looked again, and elsewhere
             else:
                 self.keep(None)
                 raise no_valid_host(self.decision)
@@ -108,6 +114,7 @@ class Placing:
         """Keep in mind that a claim was lost, and to whom."""
         if exc.provider_uuid != attempt.candidate.view.provider_uuid:
             self._lost_parts |= {exc.provider_uuid}
+        self._full += exc.reason == claims.FULL
         figures: dict[str, Any] = {"resource_class": exc.resource_class, "provider": exc.provider_uuid}
         if exc.holder is not None:
             figures["to"] = {"kind": exc.holder.kind, "uuid": exc.holder.uuid}
@@ -137,7 +144,7 @@ class Placing:
             request = replace(request, server_group=group)
         cell_uuid = self._context.cell_uuid
         if not first or cell_uuid is not None:
-            return self._scheduler.select(replace(request, cell=cell_uuid), cell_uuid)
+            return self._scheduler.select(replace(request, cell=cell_uuid), cell_uuid, self._full)
         batch = int(self._context.operation.args.get(BATCH, 1))
         return self._scheduler.select_of(request, self._row["reservation_id"], batch)
 

@@ -31,6 +31,24 @@ AT_ONCE = 50
 """How many instances of a batch are decided about in one pass: each has a table of its own until it is placed."""
 
 
+class _Spread:
+    """How far decisions are spread over the best hosts, so that those which are made at once seldom meet at one.
+
+    It widens with each host that was lost and narrows with each decision that met nobody, so that one in twenty
+    meets: alone, the best host is taken; among many, one of the best. For a number, threads need no lock.
+    """
+
+    narrower, widest = 0.05, 256
+
+    def __init__(self) -> None:
+        self._width = 0.0
+
+    def among(self, lost: int) -> int:
+        """Return of how many of the best one is to be taken for an instance that has lost so many hosts to others."""
+        self._width = min(self._width + 1, self.widest) if lost else max(self._width - self.narrower, 0.0)
+        return max(int(self._width), min(4**lost, self.widest))
+
+
 class HostSource(Protocol):
     """Where the host table comes from."""
 
@@ -61,10 +79,15 @@ class Scheduler:
         self._watched = Watched(lambda: self._conf.scheduler.filter_budget)
         self._chance = _Chance(seed)
         self._batches = Batches()
+        self._spread = _Spread()
 
-    def select(self, request: PlacementRequest, cell_uuid: str | None = None) -> Decision:
-        """Return the decision for one instance; with ``cell_uuid``, among the hosts of that cell only."""
-        return self.select_many(request, 1, cell_uuid)[0]
+    def select(self, request: PlacementRequest, cell_uuid: str | None = None, lost: int = 0) -> Decision:
+        """Return the decision for one instance; with ``cell_uuid``, among the hosts of that cell only.
+
+        ``lost``: how many hosts that were chosen for it others have claimed first. The more, the wider the choice among
+        the best is spread: who lost at once would else meet again at the next host.
+        """
+        return self.select_many(request, 1, cell_uuid, lost)[0]
 
     def select_of(self, request: PlacementRequest, batch: str, count: int) -> Decision:
         """Return the decision for one of ``count`` equal instances that were asked for at once, as the batch of that
@@ -74,7 +97,9 @@ class Scheduler:
         decision = self._batches.take(batch, lambda: self.select_many(request, min(count, AT_ONCE)))
         return replace(decision, request=replace(decision.request, instance_uuid=request.instance_uuid))
 
-    def select_many(self, request: PlacementRequest, count: int, cell_uuid: str | None = None) -> list[Decision]:
+    def select_many(
+        self, request: PlacementRequest, count: int, cell_uuid: str | None = None, lost: int = 0
+    ) -> list[Decision]:
         """Return the decisions for ``count`` equal instances: those that as many single ones would come to if each were
         claimed before the next. There are fewer if the last has no candidates, or if they take longer than one plugin
         may."""
@@ -83,16 +108,17 @@ class Scheduler:
         table, away = self._hosts.table(cells)
         here = {cell.uuid for cell in cells if cell.uuid not in away}
         alive = table.cell.where(lambda uuid: uuid in here)
+        subset = max(self._conf.scheduler.host_subset_size, self._spread.among(lost))
         scope = Scope(len(cells), tuple(cell.name for cell in cells if cell.uuid in away), disabled)
 
         def work(progress: Progress, stalled: Mapping[str, str]) -> list[Decision]:
-            return self._decide(table, request, alive, scope, count, progress, stalled)
+            return self._decide(table, request, alive, scope, count, subset, progress, stalled)
 
         return self._watched.run(work)
 
     def _decide(
         self, table: HostTable, request: PlacementRequest, alive: BoolArray, scope: Scope, count: int,
-        progress: Progress, stalled: Mapping[str, str],
+        subset: int, progress: Progress, stalled: Mapping[str, str],
     ) -> list[Decision]:  # fmt: skip
         options = self._conf.scheduler
 
@@ -106,7 +132,7 @@ class Scheduler:
         until = time.monotonic() + options.filter_budget
         while True:
             weighed = weigh(table, sifted.rows, request, self._weighers, progress, stalled)
-            order = best_first(weighed.total, self._chance.rng, options.host_subset_size)
+            order = best_first(weighed.total, self._chance.rng, subset)
             decision = Decision(request, table, seen, sifted, weighed, scope, order, self._cells.get)
             decisions.append(decision)
             best = next(decision.candidates, None)

@@ -44,9 +44,9 @@ from tenter.store.api_schema import host_snapshots
 from tenter.store.columns import iso
 from tenter.store.engine import Database
 from tests.unit.scheduler.test_pipeline import World, ask, view
-from tests.unit.store.conftest import any_api_db, api_db, postgres_url
+from tests.unit.store.conftest import any_api_db, api_db
 
-__all__ = ["any_api_db", "api_db", "postgres_url"]
+__all__ = ["any_api_db", "api_db"]
 
 words = st.text(max_size=8)
 sets = st.frozensets(words, max_size=3)

@@ -7,7 +7,6 @@ import pytest
 
 from tenter.store import api_schema, cell_schema, migrate
 from tenter.store.engine import Database, sqlite_url
-from tests.helpers import postgres
 
 
 @pytest.fixture
@@ -20,16 +19,6 @@ def api_db(tmp_path: Path) -> Iterator[Database]:
 def cell_db(tmp_path: Path) -> Iterator[Database]:
     """A cell database with its schema."""
     yield from _database(tmp_path / "cell.sqlite", "cell")
-
-
-@pytest.fixture(scope="session")
-def postgres_url() -> Iterator[str]:
-    """The URL of a database of a PostgreSQL server, which is started for it."""
-    if postgres.programs() is None:
-        pytest.skip("PostgreSQL's programs are not installed (apt install postgresql)")
-    pytest.importorskip("psycopg")
-    with postgres.server() as url:
-        yield url
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
