@@ -16,6 +16,7 @@ from tenter.contracts.filter import Filter, HostFilter
 from tenter.contracts.scheduling import HostView, PlacementRequest
 from tenter.contracts.weigher import Weigher
 from tenter.plugins import enabled, load_all
+from tenter.scheduler.sift import Sieve
 from tests.unit.scheduler import fabrics, plain
 from tests.unit.scheduler.test_pipeline import World
 
@@ -68,7 +69,7 @@ class Pair:
         filters = [(name, one) for wanted in names for name, one in self.filters if name == wanted]
         weighers = [(name, one) for wanted in weighing for name, one in self.weighers if name == wanted]
         self.world.views = {cell: [host for host in hosts if host.cell == cell] for cell in fabrics.CELLS}
-        self._scheduler._filters, self._scheduler._weighers = filters, weighers
+        self._scheduler._sieve, self._scheduler._weighers = Sieve(filters), weighers
         decision = self._scheduler.select(request)
         found: dict[int, Any] = {row: decision.refusal_of(row) for row in range(len(hosts))}
         said = {row: why and (why[0].filter, why[0].code, _there(why[1])) for row, why in found.items()}
