@@ -18,4 +18,4 @@ def test_sixty_four_clients_fill_a_fleet(tmp_path: Path) -> None:
         migrate.upgrade(db, "cell")
         return db
 
-    packing.check(tmp_path, 500, empty_cell)
+    packing.check(tmp_path, 1000, empty_cell)
