@@ -12,8 +12,11 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from types import SimpleNamespace
 from typing import Any
 from unittest import mock
+
+import numpy as np
 
 from tenter.cells.asking import Asking, C, T
 from tenter.scheduler import pipeline
@@ -147,7 +150,8 @@ def simulated(world: World, seed: int) -> Iterator[None]:
                 # Nobody gives the turn away inside a transaction, so the store's own locks are never waited for.
                 if stand_in is not None and not (name.startswith(STORE) and value is threading):
                     stack.enter_context(mock.patch.object(module, attribute, stand_in))
-        stack.enter_context(mock.patch.object(pipeline, "random", chance))
+        dice = SimpleNamespace(rng=np.random.default_rng(seed))
+        stack.enter_context(mock.patch.object(pipeline, "_Chance", lambda seed: dice))
         stack.enter_context(mock.patch.object(uuid, "uuid4", lambda: uuid.UUID(int=chance.getrandbits(128), version=4)))
         stack.enter_context(mock.patch.object(secrets, "token_bytes", chance.randbytes))
         stack.enter_context(mock.patch.object(secrets, "token_hex", lambda n: chance.randbytes(n).hex()))
