@@ -190,6 +190,7 @@ class Cloud:
     def check(self) -> None:
         """Assert what must be true whenever nothing is being done."""
         assert self.open() == []
+        left = self.leftovers()  # before what they hold: a host may be removing them meanwhile
         with self.cell.db.read() as connection:
             rows = {r["uuid"]: dict(r) for r in connection.execute(sa.select(cell_schema.instances)).mappings()}
             held = list(connection.execute(sa.select(cell_schema.claims)).mappings())
@@ -214,7 +215,6 @@ class Cloud:
             (u, row["node_uuid"], rc, amount) for u, row in placed.items()
             for rc, amount in build.amounts(row["flavor"]).items()
         }  # fmt: skip
-        left = self.leftovers()
         assert {c["holder_uuid"] for c in held if c["holder_kind"] == claims.LEFTOVER} <= set(left)
         assert {
             (c["holder_uuid"], c["provider_uuid"], c["resource_class"], c["amount"])

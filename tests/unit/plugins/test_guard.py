@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -92,7 +93,15 @@ def test_a_slow_start_is_named(install: Install, conf: cfg.ConfigOpts, monkeypat
     assert "The filter plugin 'broken' of acme 1.0 has been starting for 0.1 s" in caplog.text
 
 
-def test_an_interrupt_that_really_came_is_no_fault_of_the_plugin() -> None:
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Of a process that was begun in the background of a script, interrupts are ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_an_interrupt_that_really_came_is_no_fault_of_the_plugin(interruptible: None) -> None:
     with pytest.raises(KeyboardInterrupt), guard.guarded("It", "starting", lambda exc: AssertionError(exc)):
         os.kill(os.getpid(), signal.SIGINT)
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
