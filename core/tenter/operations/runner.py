@@ -15,6 +15,7 @@ from typing import Any
 
 import sqlalchemy as sa
 from oslo_context.context import RequestContext
+from oslo_db import exception as db_exception
 
 from tenter import errors
 from tenter.bus import Bus
@@ -29,6 +30,8 @@ from tenter.store.engine import Database, now
 from tenter.store.operations import Operation
 
 LOG = logging.getLogger(__name__)
+CROSSED_PAUSE = 0.1
+"""Seconds until a step is run again whose transaction the database has given up, because another waited for it."""
 BUSY_PAUSE = 0.5
 """Seconds for which a step waits for another one of the same instance, on the same host, that no longer counts."""
 BUSY_PATIENCE = 10.0
@@ -290,7 +293,11 @@ class Runner:
             return
         except Exception as exc:
             error = exc
-        if error is not None:
+        if isinstance(error, db_exception.DBDeadlock):
+            # The database ended one of two transactions that waited for each other; nothing of it is written.
+            LOG.info("Step %s of %s is run again, for its transaction was given up for another's", step, operation.uuid)
+            outcome = Outcome(again=CROSSED_PAUSE)
+        elif error is not None:
             self._log_failure(operation, error)
             outcome = kind.on_error(context, step, error)
         try:

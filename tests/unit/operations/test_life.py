@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+from oslo_db import exception as db_exception
 
 from tenter import errors
 from tenter.operations import requests
@@ -322,3 +323,19 @@ def test_a_start_in_the_moment_of_a_rebuild_is_not_undone(cloud: Cloud, monkeypa
     assert over.wait(10)
     row = cloud.settled(uuid)
     assert (bool(refused), row["vm_state"], row["power_state"]) in [(True, "stopped", 4), (False, "active", 1)]
+
+
+def test_a_transaction_that_crossed_anothers_is_made_again(cloud: Cloud, monkeypatch: Any) -> None:
+    from tenter.operations import build
+
+    real, tried = build.Placing, []
+
+    def crossed(*args: Any) -> Any:
+        tried.append(1)
+        if len(tried) < 3:
+            raise db_exception.DBDeadlock
+        return real(*args)
+
+    monkeypatch.setattr(build, "Placing", crossed)
+    cloud.active(cloud.create())
+    assert len(tried) == 3
