@@ -39,6 +39,9 @@ RENEWED = 3600.0
 """Seconds after which a table is kept anew; one is not purged before twice that."""
 
 _BASES = 2
+LOOK = 1.0
+"""Seconds between two looks whether the host tables that decisions refer to are still there."""
+
 ONE, NUMBERS, EACH, CODED = range(4)
 """How figures are kept: one for all, an array, a list, few distinct values."""
 
@@ -61,6 +64,7 @@ class Recorder:
         self._conf, self._db = conf, api_db
         self._lock = threading.Lock()
         self._bases: tuple[Base, ...] = ()
+        self._looked = 0.0
         self._in_force = {f"{kind}s": tuple(enabled(kind, conf)) for kind in ("filter", "weigher")}
 
     def prepare(self, decision: Decision, operation: ForOperation) -> Write:
@@ -99,6 +103,7 @@ class Recorder:
 
     def _based(self, table: HostTable, packer: Packer, at: float) -> tuple[Base, Mapping[str, Any]]:
         """Return a table that is kept, and what differs from it in the one given."""
+        self._forget_lost(at)
         found = self._among(self._bases, table, packer, at)
         if found is not None:
             return found
@@ -110,6 +115,17 @@ class Recorder:
                 self._bases = (base, *self._bases[: _BASES - 1])
                 found = base, {}
         return found
+
+    def _forget_lost(self, at: float) -> None:
+        """Refer no more to tables that are gone: somebody has put an older copy of the database in its place."""
+        bases = self._bases
+        if not bases or abs(at - self._looked) < LOOK:
+            return
+        self._looked = at
+        kept = decisions.snapshots_kept(self._db, [base.uuid for base in bases])
+        if len(kept) < len(bases):
+            with self._lock:
+                self._bases = tuple(base for base in self._bases if base not in bases or base.uuid in kept)
 
     @staticmethod
     def _among(

@@ -46,6 +46,13 @@ def complete_snapshot(db: Database, uuid: str, body: bytes) -> bool:
         return connection.execute(mine).rowcount == 1
 
 
+def snapshots_kept(db: Database, uuids: Sequence[str]) -> set[str]:
+    """Return which of some host tables are there."""
+    query = sa.select(host_snapshots.c.uuid).where(host_snapshots.c.uuid.in_(uuids))
+    with db.read() as connection:
+        return set(connection.execute(query).scalars())
+
+
 def of_instance(db: Database, instance_uuid: str) -> Sequence[DecisionRow]:
     """Return the decisions for an instance, the latest last."""
     return _rows(db, _C.instance_uuid == instance_uuid)

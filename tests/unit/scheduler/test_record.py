@@ -410,3 +410,16 @@ def test_on_each_kind_of_database(world: World, any_api_db: Database, monkeypatc
     assert record.purge(any_api_db, 0) == 2
     with any_api_db.read() as connection:
         assert connection.execute(sa.select(sa.func.count()).select_from(host_snapshots)).scalar() == 0
+
+
+def test_a_table_that_an_older_copy_of_the_database_lacks_is_kept_anew(
+    world: World, api_db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(record, "LOOK", 0.0)
+    fabric = Fabric(world, api_db, 10)
+    first = fabric.kept(fabric.decide())
+    with api_db.write() as connection:
+        connection.execute(sa.delete(host_snapshots))
+    second = fabric.kept(fabric.decide())
+    assert second._snapshot_uuid != first._snapshot_uuid
+    assert second.table().host[0] == "compute-00000.example.org"
