@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 import uuid as uuidlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
 
 from tenter import errors
-from tenter.cells import Cells
+from tenter.cells import Cell, Cells
 from tenter.conf.pci import PciAlias
 from tenter.contracts.scheduling import PlacementRequest
 from tenter.operations import numa
@@ -132,5 +133,9 @@ def hosts_of(api_db: Database, cells: Cells, hints: Mapping[str, Any]) -> dict[s
             by_cell.setdefault(place["cell_uuid"], []).append(uuid)
     found: dict[str, str] = {}
     for cell_uuid, uuids in by_cell.items():
-        found |= cells.ask_one(cell_uuid, lambda cell, of=uuids: instances.hosts_of(cell.db, of))  # type: ignore[misc]
+        found |= cells.ask_one(cell_uuid, functools.partial(_hosts_in, uuids=uuids))
     return {each: found[uuid] for each, uuid in written.items() if uuid in found}
+
+
+def _hosts_in(cell: Cell, uuids: Sequence[str]) -> dict[str, str]:
+    return instances.hosts_of(cell.db, uuids)

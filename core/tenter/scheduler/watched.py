@@ -6,6 +6,7 @@ in one plugin for longer than the budget, it is left to itself, and the work is 
 
 from __future__ import annotations
 
+import functools
 import logging
 import queue
 import threading
@@ -96,7 +97,7 @@ class Watched:
             progress, stalled = Progress(), self.stalled()
             future: Future[T] = Future()
             beside = self._own.thread()
-            beside.work.put((lambda: work(progress, stalled), future))  # noqa: B023
+            beside.work.put((functools.partial(work, progress, stalled), future))
             if self._waited(future, progress):
                 return future.result()
             self._own.beside = None

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable, Collection
+
 from tenter.contracts.base import PluginSetup
 from tenter.contracts.filter import MaskFilter
 from tenter.contracts.scheduling import PlacementRequest
@@ -44,7 +47,7 @@ class AggregateInstanceExtraSpecsFilter(MaskFilter):
             if found is None:
                 return verdicts.also(table.every(False), "aggregate.missing", key=key, asked=asked)
             verdicts = verdicts.also(found.where(bool), "aggregate.missing", key=key, asked=asked).also(
-                found.where(lambda values, rule=rule: any(map(rule, values))),  # type: ignore[misc]
+                found.where(functools.partial(_any, rule)),
                 "aggregate.other", key=key, asked=asked, host=metadata.listed(found),
             )  # fmt: skip
         return verdicts
@@ -77,7 +80,7 @@ class AggregateImagePropertiesIsolation(MaskFilter):
                 continue
             found = metadata.column(table, key.__eq__)
             if found is not None:
-                ok = found.where(lambda values, asked=asked: not values or str(asked) in values)  # type: ignore[misc]
+                ok = found.where(functools.partial(_holds, str(asked)))
                 host = metadata.listed(found)
                 verdicts = verdicts.also(ok, "image_property.other", key=key, asked=asked, host=host)
         return verdicts
@@ -122,3 +125,11 @@ class AggregateTypeAffinityFilter(MaskFilter):
             return ACCEPT_ALL
         name = request.flavor
         return ACCEPT_ALL.also(found.where(lambda values: not values or name in values), "flavor.other", asked=name)
+
+
+def _any(rule: Callable[[str], bool], values: Collection[str]) -> bool:
+    return any(map(rule, values))
+
+
+def _holds(asked: str, values: Collection[str]) -> bool:
+    return not values or asked in values

@@ -95,7 +95,8 @@ def test_killed_at_every_moment_of_a_build_that_fails(make_cloud: MakeCloud) -> 
         cloud.drop()
         cloud.start()
         row = cloud.settled(uuid)
-        assert row["vm_state"] == "error" and "host-1" in row["fault"]["message"], (n, moment, row)
+        assert row["vm_state"] == "error" and "1 of 1 hosts failed" in row["fault"]["message"], (n, moment, row)
+        assert "host-1" in row["fault"]["details"]
         _clean(cloud, uuid)
 
 
