@@ -81,7 +81,7 @@ def test_an_extension_holds_its_contract_at_once_and_its_drop_in_enables_it(auth
     author.new(kind, "acme")
     tests = author.run("pytest", "-q", "-p", "no:cacheprovider", cwd="tenter-acme")
     assert tests.returncode == 0, tests.stdout + tests.stderr
-    assert "8 of 10 checks hold, 2 skipped" in tests.stdout
+    assert "9 of 11 checks hold, 2 skipped" in tests.stdout
     listed = author.tenter("plugin", "list", "--state-dir", "state", "--config-dir", "tenter-acme")
     (line,) = [line for line in listed.splitlines() if " acme " in line]
     assert "enabled" in line
