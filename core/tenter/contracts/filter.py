@@ -40,6 +40,10 @@ class Filter(Plugin, abc.ABC):
 
     contract = CONTRACT
 
+    prompt: ClassVar[bool] = False
+    """Whether it only computes with what it is given: no file, network, lock or sleep, ever. Then it is asked in the
+    thread of who decides, which is faster; any other is asked in one beside it, so that it may never come back."""
+
     needs: ClassVar[frozenset[str]] = frozenset()
     """Which columns of ``table.ON_REQUEST`` it reads. They are kept only while one that is
     enabled needs them."""

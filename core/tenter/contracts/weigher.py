@@ -20,6 +20,10 @@ class Weigher(Plugin, abc.ABC):
 
     contract = CONTRACT
 
+    prompt: ClassVar[bool] = False
+    """Whether it only computes with what it is given: no file, network, lock or sleep, ever. Then it is asked in the
+    thread of who decides, which is faster; any other is asked in one beside it, so that it may never come back."""
+
     aggregate_multiplier: ClassVar[str] = ""
     """Metadata key by which an aggregate sets another multiplier for its hosts (the least, if several do)."""
 

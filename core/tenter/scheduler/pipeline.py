@@ -76,6 +76,7 @@ class Scheduler:
         self._conf, self._cells, self._hosts = conf, cells, hosts
         self._weighers = list(weighers)
         self._sieve = Sieve(filters)
+        self._prompt = all(one.prompt for _, one in filters) and all(one.prompt for _, one in self._weighers)
         self._watched = Watched(lambda: self._conf.scheduler.filter_budget)
         self._chance = _Chance(seed)
         self._batches = Batches()
@@ -114,7 +115,7 @@ class Scheduler:
         def work(progress: Progress, stalled: Mapping[str, str]) -> list[Decision]:
             return self._decide(table, request, alive, scope, count, subset, progress, stalled)
 
-        return self._watched.run(work)
+        return work(Progress(), {}) if self._prompt else self._watched.run(work)
 
     def _decide(
         self, table: HostTable, request: PlacementRequest, alive: BoolArray, scope: Scope, count: int,

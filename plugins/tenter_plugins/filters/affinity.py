@@ -20,6 +20,7 @@ class SameHostFilter(MaskFilter):
     """
 
     contract = "filter 1.0"
+    prompt = True
 
     def mask(self, table: HostTable, request: PlacementRequest) -> Verdicts:
         """Return no for hosts that have none of the instances."""
@@ -39,6 +40,7 @@ class DifferentHostFilter(MaskFilter):
     """
 
     contract = "filter 1.0"
+    prompt = True
 
     def mask(self, table: HostTable, request: PlacementRequest) -> Verdicts:
         """Return no for hosts that have one of the instances."""
@@ -58,6 +60,7 @@ class SimpleCIDRAffinityFilter(MaskFilter):
     """
 
     contract = "filter 1.0"
+    prompt = True
 
     def mask(self, table: HostTable, request: PlacementRequest) -> Verdicts:
         """Return no for hosts of other networks."""

@@ -28,6 +28,7 @@ class AggregateInstanceExtraSpecsFilter(MaskFilter):
     """
 
     contract = "filter 1.0"
+    prompt = True
     scope = "aggregate_instance_extra_specs"
 
     def mask(self, table: HostTable, request: PlacementRequest) -> Verdicts:
@@ -63,6 +64,7 @@ class AggregateImagePropertiesIsolation(MaskFilter):
     """
 
     contract = "filter 1.0"
+    prompt = True
     section = SECTION
     options = IMAGE_ISOLATION
 
@@ -96,6 +98,7 @@ class AggregateMultiTenancyIsolation(MaskFilter):
     """
 
     contract = "filter 1.0"
+    prompt = True
     key = "filter_tenant_id"
 
     def mask(self, table: HostTable, request: PlacementRequest) -> Verdicts:
@@ -116,6 +119,7 @@ class AggregateTypeAffinityFilter(MaskFilter):
     """
 
     contract = "filter 1.0"
+    prompt = True
     key = "instance_type"
 
     def mask(self, table: HostTable, request: PlacementRequest) -> Verdicts:

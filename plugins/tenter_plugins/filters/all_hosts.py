@@ -11,6 +11,7 @@ class AllHostsFilter(MaskFilter):
     """Accepts every host. It stands where a list of filters must name one and none is wanted."""
 
     contract = "filter 1.0"
+    prompt = True
 
     def mask(self, table: HostTable, request: PlacementRequest) -> Verdicts:
         """Return yes for all."""

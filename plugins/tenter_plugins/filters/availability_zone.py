@@ -14,6 +14,7 @@ class AvailabilityZoneFilter(MaskFilter):
     """
 
     contract = "filter 1.0"
+    prompt = True
 
     def mask(self, table: HostTable, request: PlacementRequest) -> Verdicts:
         """Return no for hosts of another zone."""

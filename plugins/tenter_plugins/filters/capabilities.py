@@ -27,6 +27,7 @@ class ComputeCapabilitiesFilter(MaskFilter):
     """
 
     contract = "filter 1.0"
+    prompt = True
     scope = "capabilities"
 
     def mask(self, table: HostTable, request: PlacementRequest) -> Verdicts:

@@ -14,6 +14,7 @@ class ComputeFilter(MaskFilter):
     """
 
     contract = "filter 1.0"
+    prompt = True
 
     def mask(self, table: HostTable, request: PlacementRequest) -> Verdicts:
         """Return no for hosts that are disabled or down."""

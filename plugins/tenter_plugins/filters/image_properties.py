@@ -46,6 +46,7 @@ class ImagePropertiesFilter(MaskFilter):
     """
 
     contract = "filter 1.0"
+    prompt = True
     section = SECTION
     options = (DEFAULT_ARCHITECTURE,)
 

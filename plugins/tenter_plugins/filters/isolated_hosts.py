@@ -18,6 +18,7 @@ class IsolatedHostsFilter(MaskFilter):
     """
 
     contract = "filter 1.0"
+    prompt = True
     section = SECTION
     options = ISOLATION
 

@@ -110,6 +110,7 @@ class JsonFilter(HostFilter):
     """
 
     contract = "filter 1.0"
+    prompt = True
 
     def applies(self, request: PlacementRequest) -> bool:
         """Return whether there is a query."""

@@ -22,6 +22,7 @@ class LimitFilter(MaskFilter):
     """Refuses a host that has as many of something as the limit, or more. Figures: ``host`` and ``most``."""
 
     contract = "filter 1.0"
+    prompt = True
     section = SECTION
     code: ClassVar[str]
     per_aggregate: ClassVar[bool] = False
@@ -60,6 +61,7 @@ class IoOpsFilter(LimitFilter):
     """
 
     contract = "filter 1.0"
+    prompt = True
     options = (MAX_IO_OPS,)
     code = "io_ops.limit"
 
@@ -76,6 +78,7 @@ class AggregateIoOpsFilter(IoOpsFilter):
     """
 
     contract = "filter 1.0"
+    prompt = True
     per_aggregate = True
 
 
@@ -86,6 +89,7 @@ class NumInstancesFilter(LimitFilter):
     """
 
     contract = "filter 1.0"
+    prompt = True
     options = (MAX_INSTANCES,)
     code = "instances.limit"
 
@@ -102,4 +106,5 @@ class AggregateNumInstancesFilter(NumInstancesFilter):
     """
 
     contract = "filter 1.0"
+    prompt = True
     per_aggregate = True

@@ -17,6 +17,7 @@ class MetricsFilter(MaskFilter):
     """
 
     contract = "filter 1.0"
+    prompt = True
     section = SECTION
     options = tuple(option for option in METRICS if option.dest == "metrics_weight_setting")
 

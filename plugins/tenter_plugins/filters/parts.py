@@ -15,6 +15,7 @@ class GroupsFilter(HostFilter):
     else is asked. Codes are ``prefix``, a dot, and that of :class:`tenter.contracts.fit.Misfit`."""
 
     contract = "filter 1.0"
+    prompt = True
     prefix: ClassVar[str]
 
     def applies(self, request: PlacementRequest) -> bool:
@@ -41,6 +42,7 @@ class NUMATopologyFilter(GroupsFilter):
     """
 
     contract = "filter 1.0"
+    prompt = True
     prefix = "numa"
 
 
@@ -52,6 +54,7 @@ class PciPassthroughFilter(GroupsFilter):
     """
 
     contract = "filter 1.0"
+    prompt = True
     prefix = "pci"
 
 
@@ -66,6 +69,7 @@ class ResourceGroupsFilter(HostFilter):
     """
 
     contract = "filter 1.0"
+    prompt = True
 
     def applies(self, request: PlacementRequest) -> bool:
         """Return whether anything is asked that a part could serve."""

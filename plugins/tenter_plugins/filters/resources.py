@@ -27,6 +27,7 @@ class ResourceFilter(MaskFilter):
     """
 
     contract = "filter 1.0"
+    prompt = True
 
     def mask(self, table: HostTable, request: PlacementRequest) -> Verdicts:
         """Return no for hosts that are short of a class, or do not give such an amount of it."""

@@ -15,6 +15,7 @@ class ServerGroupAffinityFilter(MaskFilter):
     """
 
     contract = "filter 1.0"
+    prompt = True
 
     def mask(self, table: HostTable, request: PlacementRequest) -> Verdicts:
         """Return no for hosts that have none of the group."""
@@ -33,6 +34,7 @@ class ServerGroupAntiAffinityFilter(MaskFilter):
     """
 
     contract = "filter 1.0"
+    prompt = True
 
     def mask(self, table: HostTable, request: PlacementRequest) -> Verdicts:
         """Return no for hosts that have as many of the group as may be."""

@@ -17,6 +17,7 @@ class TraitFilter(MaskFilter):
     """
 
     contract = "filter 1.0"
+    prompt = True
 
     def mask(self, table: HostTable, request: PlacementRequest) -> Verdicts:
         """Return no for hosts that lack a trait or have one too many."""

@@ -17,6 +17,7 @@ class OptionWeigher(ColumnWeigher):
     """A column whose multiplier is the first of ``options``. Aggregates set it by metadata of the same name."""
 
     contract = "weigher 1.0"
+    prompt = True
     section = SECTION
 
     def __init_subclass__(cls, **named: Any) -> None:

@@ -209,3 +209,17 @@ def test_weights_as_far_apart_as_integers_can_be_are_in_order(world: World) -> N
     column.answer = lambda table: np.where(np.array(table.host) == "h1", 2**63 - 1, -(2**63))
     decision = world.scheduler("ram", weighers=[column]).select(ask())
     assert not decision.weighed.troubles and sorted(decision.weighed.parts["Column"].tolist()) == [0.0, 1.0]
+
+
+@pytest.mark.parametrize("prompt", [True, False])
+def test_only_who_is_prompt_is_asked_in_the_thread_of_who_decides(world: World, prompt: bool) -> None:
+    class Where(Rule):
+        pass
+
+    Where.prompt = prompt
+    asked: list[int] = []
+    rule = Where(world.setup)
+    rule.call = lambda host: asked.append(threading.get_ident())
+    world.views = {"c1": [view("h1")]}
+    assert hosts_of(world.scheduler("compute", "ram", filters=[rule]).select(ask())) == {"h1"}
+    assert (asked == [threading.get_ident()]) is prompt
