@@ -23,8 +23,9 @@ OPTS = [
                help="A server goes to one of that many of the best hosts, taken at random: with more than 1, decisions "
                     "that are made at once meet less often."),
     cfg.FloatOpt("filter_budget", default=5.0, min=0.01, max=3600,
-                 help="Seconds that one filter or weigher may take for one decision. One that takes longer counts as "
-                      "misbehaving; one that does not come back at all is not asked for a minute."),
+                 help="Seconds that one filter or weigher may take for one decision. A filter that takes longer counts "
+                      "as misbehaving; a plugin that does not come back at all is not asked for a minute, unless all "
+                      "that are enabled say that they are prompt: then nothing guards against it."),
     cfg.StrOpt("misbehaving_filters", default="closed", choices=["closed", "skipped"],
                help="What becomes of hosts that a filter which fails or takes too long has not judged: closed refuses "
                     "them, skipped lets them pass. Either way the explanation of the decision names the filter."),
